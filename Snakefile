@@ -1,0 +1,58 @@
+# ReSet (Wu et al., EMNLP 2024) from raw files to final tables.
+#
+# Path scheme: directory = identity, file = content. <results> is results/<experiment>.
+#   <raw>/<dataset>/…                                        raw files and manifest.json
+#   <results>/data/<dataset>/{train,test}.parquet            filtered examples, with a ledger each
+#   <results>/mixtures/<mixture>/{train,validation}.parquet  up-sampled rows as prompts
+#   <results>/runs/<run>.json                                resolved hyper-parameters
+#   <results>/checkpoints/<run>/seed-<seed>/{best,last}/     weights
+#   <results>/generations/<run>/seed-<seed>/<checkpoint>.parquet
+#   <results>/samples/<run>/seed-<seed>/<decoding>.parquet   the rejection-sampling pool
+#   <results>/judgments/{generations,samples}/…/<judge>.raw.parquet
+#   <results>/scores/{generations,samples}/…/<judge or metric>.parquet
+#   <results>/selected/<selection>/seed-<seed>.parquet       the rows that ReSet trains on
+#   <results>/metrics/*.csv  <results>/figures/*.{svg,pdf}   what the paper reports
+# Untrained models stand at seed-0/start. `snakemake --list-target-rules` lists the stages.
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "config.yaml"
+
+
+report: "report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/functions.smk"
+include: "rules/targets.smk"
+include: "rules/data.smk"
+include: "rules/train.smk"
+include: "rules/generate.smk"
+include: "rules/judge.smk"
+include: "rules/score.smk"
+include: "rules/select.smk"
+include: "rules/metrics.smk"
+include: "rules/report.smk"
+include: "rules/miniature.smk"
+
+
+localrules:
+    all,
+
+
+# Every kept file by name, so that plain `snakemake` notices a deleted one.
+rule all:
+    """Everything that is kept: data, checkpoints, outputs, scores, tables and figures."""
+    default_target: True
+    input:
+        raw_files,
+        prepared_files,
+        lambda wildcards: checkpoint_files(),
+        lambda wildcards: generation_files() + judgment_files() + score_files(),
+        lambda wildcards: pool_files(),
+        lambda wildcards: selection_files(".parquet") + selection_files(".ledger.csv"),
+        table_files,
+        figure_files,

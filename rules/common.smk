@@ -1,0 +1,109 @@
+# The experiment behind the rules: configuration, path variables, wildcards and input functions.
+
+import os
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+
+from reset_tuning.config import normalise
+from reset_tuning.data.fetch import local_files
+from reset_tuning.errors import InputError
+from reset_tuning.experiment import MODEL_FILES, Experiment, Weights
+
+normalise(config)
+try:
+    experiment = Experiment(config)
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+
+pathvars:
+    raw=config["paths"]["raw"],
+    results=f"results/{config['experiment']}",
+    logs=f"results/{config['experiment']}/logs",
+    benchmarks=f"results/{config['experiment']}/benchmarks",
+
+
+def any_of(names):
+    """Return a pattern that matches exactly the given names; none of them matches nothing."""
+    return "|".join(names) or "(?!)"
+
+
+wildcard_constraints:
+    dataset=any_of(experiment.datasets),
+    mixture=any_of(experiment.mixtures),
+    model=any_of(config["models"]),
+    run=any_of([*config["runs"], *config["models"]]),
+    seed=r"\d+",
+    checkpoint="start|best|last",
+    split="train|test",
+    decoding=any_of(config["decodings"]),
+    judge=any_of(config["judges"]),
+    metric=any_of(config["metrics"]),
+    selection=any_of(config["selections"]),
+
+
+def read_yaml(path):
+    """Return a small YAML file of the repository."""
+    return yaml.safe_load((Path(workflow.basedir) / path).read_text())
+
+
+TEMPLATE = read_yaml(f"resources/prompts/{config['prompt']['template']}.yaml")
+TASK_TEXTS = {
+    name: entry["text"] for name, entry in read_yaml("resources/prompts/tasks.yaml").items()
+}
+TASKS = {dataset: TASK_TEXTS[task] for dataset, task in experiment.tasks().items()}
+
+
+def model_files(model):
+    """Return the files of an untrained model: none for a hub model, which transformers fetches."""
+    entry = config["models"][model]
+    if "hub" in entry:
+        return []
+    folder = entry.get("path", f"<results>/models/{model}")
+    return [f"{folder}/{name}" for name in MODEL_FILES]
+
+
+def weights_files(weights):
+    """Return the files of untrained or trained weights."""
+    if weights.run in config["models"]:
+        return model_files(weights.run)
+    folder = f"<results>/checkpoints/{weights.run}/seed-{weights.seed}/{weights.checkpoint}"
+    return [f"{folder}/{name}" for name in MODEL_FILES]
+
+
+def model_path(files, model):
+    """Return what transformers loads: the folder of the files, or the hub identifier."""
+    return str(Path(files[0]).parent) if files else config["models"][model]["hub"]
+
+
+def tokenizer_model(mixture):
+    return experiment.mixtures[mixture]["tokenizer"]
+
+
+def data_files(datasets, split):
+    return [f"<results>/data/{dataset}/{split}.parquet" for dataset in datasets]
+
+
+def test_files(wildcards):
+    """The test split of every dataset that has one."""
+    return data_files(experiment.datasets_with("test"), "test")
+
+
+def pool_mixture(wildcards):
+    """The mixture whose training rows a run's rejection-sampling pool draws from."""
+    mixture = experiment.validation_mixture(wildcards.run)
+    return f"<results>/mixtures/{mixture}/train.parquet"
+
+
+def root_model(wildcards):
+    return config["models"][experiment.root_model(wildcards.run)]
+
+
+def in_point(weights, pattern):
+    """Fill run, seed and checkpoint of a path from weights."""
+    return pattern.format(run=weights.run, seed=weights.seed, checkpoint=weights.checkpoint)

@@ -1,0 +1,88 @@
+# Raw files, examples, mixtures.
+
+
+localrules:
+    fetch_raw,
+
+
+rule fetch_raw:
+    """Fetch the raw files of a dataset from a hub, a URL or $RESET_RAW_DIR, with a manifest."""
+    input:
+        files=found_locally,
+    output:
+        manifest="<raw>/{dataset}/manifest.json",
+    log:
+        "<logs>/fetch_raw/{dataset}.log",
+    benchmark:
+        "<benchmarks>/fetch_raw/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=of_source("hub", "url", "local"),
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="4h",
+    params:
+        dataset="{dataset}",
+        source=source_of,
+    script:
+        "../scripts/fetch_raw.py"
+
+
+rule prepare_split:
+    """Read, filter and sample one split of a dataset; every drop is named in the ledger."""
+    input:
+        manifest="<raw>/{dataset}/manifest.json",
+        training=instruction_training_files,
+    output:
+        examples="<results>/data/{dataset}/{split}.parquet",
+        ledger="<results>/data/{dataset}/{split}.ledger.csv",
+    log:
+        "<logs>/prepare_split/{dataset}.{split}.log",
+    benchmark:
+        "<benchmarks>/prepare_split/{dataset}.{split}.jsonl"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=16000,
+        runtime="2h",
+    params:
+        dataset="{dataset}",
+        split="{split}",
+        spec=split_spec,
+        seed=0,
+    script:
+        "../scripts/prepare_split.py"
+
+
+rule build_mixture:
+    """Mix training sets: unique, fitted to the model, held out, up-sampled, rendered as prompts."""
+    input:
+        examples=mixture_files,
+        tokenizer_files=mixture_tokenizer_files,
+    output:
+        train="<results>/mixtures/{mixture}/train.parquet",
+        validation="<results>/mixtures/{mixture}/validation.parquet",
+        ledger="<results>/mixtures/{mixture}/ledger.csv",
+    log:
+        "<logs>/build_mixture/{mixture}.log",
+    benchmark:
+        "<benchmarks>/build_mixture/{mixture}.jsonl"
+    conda:
+        "../envs/data.yaml"
+    threads: 4
+    resources:
+        mem_mb=32000,
+        runtime="3h",
+    params:
+        mixture="{mixture}",
+        spec=mixture_spec,
+        tokenizer_path=mixture_tokenizer_path,
+        template=TEMPLATE,
+        tasks=TASKS,
+        max_length=config["prompt"]["max_length"],
+        seed=0,
+    script:
+        "../scripts/build_mixture.py"

@@ -1,0 +1,334 @@
+# Input and parameter functions of the rules, in the order of the rule files.
+
+# ---------------------------------------------------------------- data
+
+
+def source_of(wildcards):
+    return experiment.source(wildcards.dataset)
+
+
+def found_locally(wildcards):
+    """The raw files of a local source; the job itself says what is missing, and where."""
+    source = source_of(wildcards)
+    if source["type"] != "local":
+        return []
+    try:
+        found = local_files(wildcards.dataset, source)
+    except InputError:
+        return []
+    return [str(path) for paths in found.values() for path in paths]
+
+
+def of_source(*types):
+    """Pattern of the datasets with one of these source types."""
+    entries = experiment.datasets.items()
+    return any_of(name for name, entry in entries if entry["source"]["type"] in types)
+
+
+def instruction_training_files(wildcards):
+    """The instruction training sets, where a test split must be unseen in them."""
+    if not experiment.needs_training_sets(wildcards.dataset, wildcards.split):
+        return []
+    return data_files(experiment.instruction_training_sets, "train")
+
+
+def split_spec(wildcards):
+    return experiment.split_spec(wildcards.dataset, wildcards.split)
+
+
+def mixture_files(wildcards):
+    return data_files(experiment.mixture_datasets(wildcards.mixture), "train")
+
+
+def mixture_tokenizer_files(wildcards):
+    return model_files(tokenizer_model(wildcards.mixture))[1:]
+
+
+def mixture_tokenizer_path(wildcards, input):
+    return model_path(input.tokenizer_files, tokenizer_model(wildcards.mixture))
+
+
+def mixture_spec(wildcards):
+    return experiment.mixtures[wildcards.mixture]
+
+
+# ---------------------------------------------------------------- train
+
+
+def trained_examples(wildcards):
+    """The text on which a small model's tokenizer is trained."""
+    return data_files(experiment.datasets_with("train"), "train")
+
+
+def model_build(wildcards):
+    return config["models"][wildcards.model]["build"] | {
+        "max_length": config["prompt"]["max_length"]
+    }
+
+
+def resolved_run(wildcards):
+    return experiment.resolved_run(wildcards.run)
+
+
+def training_rows(wildcards):
+    run = config["runs"][wildcards.run]
+    if "mixture" in run:
+        return f"<results>/mixtures/{run['mixture']}/train.parquet"
+    return f"<results>/selected/{run['selection']}/seed-{wildcards.seed}.parquet"
+
+
+def validation_rows(wildcards):
+    return f"<results>/mixtures/{experiment.validation_mixture(wildcards.run)}/validation.parquet"
+
+
+def base_files(wildcards):
+    return weights_files(experiment.base_weights(wildcards.run, int(wildcards.seed)))
+
+
+def base_path(wildcards, input):
+    return model_path(input.base, experiment.root_model(wildcards.run))
+
+
+# ---------------------------------------------------------------- generate
+
+
+def generating_weights(wildcards):
+    return Weights(wildcards.run, int(wildcards.seed), wildcards.checkpoint)
+
+
+def generating_files(wildcards):
+    return weights_files(generating_weights(wildcards))
+
+
+def sampled_files(wildcards):
+    return weights_files(Weights(wildcards.run, int(wildcards.seed), "best"))
+
+
+def generating_path(wildcards, input):
+    return model_path(input.model, experiment.root_model(wildcards.run))
+
+
+def decoding_spec(wildcards):
+    return config["decodings"][wildcards.decoding]
+
+
+# ---------------------------------------------------------------- judge
+
+
+def judge_spec(wildcards):
+    """What decides a judge's reply; how many requests run at once does not."""
+    spec = config["judges"][wildcards.judge]
+    return {key: value for key, value in spec.items() if key not in ("concurrency", "scale")}
+
+
+def judge_concurrency(wildcards):
+    return config["judges"][wildcards.judge]["concurrency"]
+
+
+def judge_prompt(wildcards):
+    return read_yaml(f"resources/prompts/{config['judges'][wildcards.judge]['prompt']}.yaml")
+
+
+def judge_scale(wildcards):
+    return config["judges"][wildcards.judge]["scale"]
+
+
+# ---------------------------------------------------------------- score
+
+
+def metrics_of(*kinds):
+    """Pattern of the metrics of these kinds."""
+    return any_of(name for name, entry in config["metrics"].items() if entry["kind"] in kinds)
+
+
+def metric_spec(wildcards):
+    return config["metrics"][wildcards.metric]
+
+
+# ---------------------------------------------------------------- select
+
+
+def selection_entry(wildcards):
+    return config["selections"][wildcards.selection]
+
+
+def selection_pool(wildcards):
+    pool = selection_entry(wildcards)["pool"]
+    return f"<results>/samples/{pool['run']}/seed-{wildcards.seed}/{pool['decoding']}.parquet"
+
+
+def selection_mixture(wildcards):
+    run = selection_entry(wildcards)["pool"]["run"]
+    return f"<results>/mixtures/{config['runs'][run]['mixture']}/train.parquet"
+
+
+def selection_scores(wildcards):
+    pool = selection_entry(wildcards)["pool"]
+    folder = f"<results>/scores/samples/{pool['run']}/seed-{wildcards.seed}/{pool['decoding']}"
+    return [f"{folder}/{name}.parquet" for name in experiment.pool_scorers(wildcards.selection)]
+
+
+def selection_model(wildcards):
+    return tokenizer_model(config["runs"][selection_entry(wildcards)["pool"]["run"]]["mixture"])
+
+
+def selection_tokenizer_files(wildcards):
+    return model_files(selection_model(wildcards))[1:]
+
+
+def selection_tokenizer_path(wildcards, input):
+    return model_path(input.tokenizer_files, selection_model(wildcards))
+
+
+# ---------------------------------------------------------------- metrics
+
+
+def score_files(group="paper"):
+    pattern = "<results>/scores/generations/{run}/seed-{seed}/{checkpoint}/"
+    return [
+        f"{in_point(weights, pattern)}{scorer}.parquet"
+        for weights in experiment.evaluated_weights(group)
+        for scorer in experiment.evaluation_scorers()
+    ]
+
+
+def generation_files(group="paper"):
+    pattern = "<results>/generations/{run}/seed-{seed}/{checkpoint}.parquet"
+    return [in_point(weights, pattern) for weights in experiment.evaluated_weights(group)]
+
+
+def run_seeds(group="paper"):
+    """The trained (run, seed) pairs of a group."""
+    return [(run, seed) for run in experiment.run_names(group) for seed in experiment.seeds(run)]
+
+
+def history_files(group="paper"):
+    folder = "<results>/checkpoints"
+    return [f"{folder}/{run}/seed-{seed}/history.csv" for run, seed in run_seeds(group)]
+
+
+def split_files(suffix):
+    return [
+        f"<results>/data/{dataset}/{split}{suffix}"
+        for dataset, entry in experiment.datasets.items()
+        for split in entry["splits"]
+    ]
+
+
+def selection_files(suffix, group="paper"):
+    return [
+        f"<results>/selected/{selection}/seed-{seed}{suffix}"
+        for selection in experiment.selections_of(group)
+        for seed in experiment.selection_seeds(selection)
+    ]
+
+
+def used_mixtures(group="paper"):
+    """The mixtures on which the runs of a group train or validate."""
+    used = [experiment.validation_mixture(run) for run in experiment.run_names(group)]
+    return list(dict.fromkeys(used))
+
+
+def ledger_files():
+    mixtures = [f"<results>/mixtures/{mixture}/ledger.csv" for mixture in used_mixtures()]
+    return split_files(".ledger.csv") + mixtures + selection_files(".ledger.csv")
+
+
+# ---------------------------------------------------------------- report
+
+
+def tradeoff_label(wildcards):
+    return config["tables"]["tradeoffs"][wildcards.pipeline]["label"]
+
+
+# ---------------------------------------------------------------- miniature
+
+
+def mini_source(key):
+    """Return the function that reads one key of a miniature source."""
+
+    def read(wildcards):
+        return experiment.datasets[wildcards.dataset]["source"][key]
+
+    return read
+
+
+# ---------------------------------------------------------------- targets
+
+
+def raw_files(wildcards):
+    return [f"<raw>/{dataset}/manifest.json" for dataset in experiment.datasets]
+
+
+def prepared_files(wildcards):
+    mixtures = [
+        f"<results>/mixtures/{mixture}/{name}"
+        for mixture in used_mixtures()
+        for name in ("train.parquet", "validation.parquet", "ledger.csv")
+    ]
+    return split_files(".parquet") + split_files(".ledger.csv") + mixtures
+
+
+def checkpoint_files(group="paper"):
+    folders = [f"<results>/checkpoints/{run}/seed-{seed}" for run, seed in run_seeds(group)]
+    weights = [
+        f"{folder}/{which}/{name}"
+        for folder in folders
+        for which in ("best", "last")
+        for name in MODEL_FILES
+    ]
+    records = [
+        f"{folder}/{name}" for folder in folders for name in ("history.csv", "provenance.json")
+    ]
+    settings = [f"<results>/runs/{run}.json" for run in experiment.run_names(group)]
+    return settings + weights + records
+
+
+def judgment_files(group="paper"):
+    pattern = "<results>/judgments/generations/{run}/seed-{seed}/{checkpoint}/"
+    judge = config["evaluation"]["judge"]
+    weights = experiment.evaluated_weights(group)
+    return [f"{in_point(point, pattern)}{judge}.raw.parquet" for point in weights]
+
+
+def pool_files(group="paper"):
+    """The pools of a group's selections with what the judges said and every score."""
+    files = []
+    for selection in experiment.selections_of(group):
+        pool = config["selections"][selection]["pool"]
+        judge = config["selections"][selection]["judge"]
+        for seed in experiment.selection_seeds(selection):
+            tail = f"{pool['run']}/seed-{seed}/{pool['decoding']}"
+            files.append(f"<results>/samples/{tail}.parquet")
+            files.append(f"<results>/judgments/samples/{tail}/{judge}.raw.parquet")
+            scorers = experiment.pool_scorers(selection)
+            files.extend(f"<results>/scores/samples/{tail}/{scorer}.parquet" for scorer in scorers)
+    return list(dict.fromkeys(files))
+
+
+def figure_files(wildcards):
+    names = [f"tradeoff-{pipeline}" for pipeline in config["tables"]["tradeoffs"]] + [
+        "trajectories"
+    ]
+    return [f"<results>/figures/{name}.{suffix}" for name in names for suffix in ("svg", "pdf")]
+
+
+def table_files(wildcards):
+    names = ("scores", "main_table", "tradeoff", "trajectories", "lengths", "row_ledger")
+    return [f"<results>/metrics/{name}.csv" for name in names]
+
+
+def reset_results(wildcards):
+    """Weights and scores of the runs that train on a selection."""
+    weights = [
+        Weights(run, seed, "best")
+        for run, seed in run_seeds()
+        if "selection" in config["runs"][run]
+    ]
+    pattern = "<results>/scores/generations/{run}/seed-{seed}/{checkpoint}/"
+    scores = [
+        f"{in_point(point, pattern)}{scorer}.parquet"
+        for point in weights
+        for scorer in experiment.evaluation_scorers()
+    ]
+    return [name for point in weights for name in weights_files(point)] + scores

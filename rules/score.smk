@@ -1,0 +1,76 @@
+# Metrics computed from the text: span coverage and exact match, ROUGE-L, SummaC-ZS.
+
+
+rule score_outputs:
+    """Compare every answer with its context and its references."""
+    input:
+        outputs="<results>/generations/{run}/seed-{seed}/{checkpoint}.parquet",
+        examples=test_files,
+    output:
+        scores="<results>/scores/generations/{run}/seed-{seed}/{checkpoint}/{metric}.parquet",
+    log:
+        "<logs>/score_outputs/{run}/seed-{seed}/{checkpoint}/{metric}.log",
+    benchmark:
+        "<benchmarks>/score_outputs/{run}/seed-{seed}/{checkpoint}/{metric}.jsonl"
+    wildcard_constraints:
+        metric=metrics_of("lexical", "rouge"),
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        metric="{metric}",
+        spec=metric_spec,
+    script:
+        "../scripts/score_outputs.py"
+
+
+use rule score_outputs as score_pool with:
+    input:
+        outputs="<results>/samples/{run}/seed-{seed}/{decoding}.parquet",
+        examples=pool_mixture,
+    output:
+        scores="<results>/scores/samples/{run}/seed-{seed}/{decoding}/{metric}.parquet",
+    log:
+        "<logs>/score_pool/{run}/seed-{seed}/{decoding}/{metric}.log",
+    benchmark:
+        "<benchmarks>/score_pool/{run}/seed-{seed}/{decoding}/{metric}.jsonl"
+
+
+use rule score_outputs as score_entailment with:
+    input:
+        outputs="<results>/generations/{run}/seed-{seed}/{checkpoint}.parquet",
+        examples=test_files,
+    log:
+        "<logs>/score_entailment/{run}/seed-{seed}/{checkpoint}/{metric}.log",
+    benchmark:
+        "<benchmarks>/score_entailment/{run}/seed-{seed}/{checkpoint}/{metric}.jsonl"
+    wildcard_constraints:
+        metric=metrics_of("summac"),
+    conda:
+        "../envs/judge.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        nodes=1,
+        mem_mb=32000,
+        runtime="4h",
+
+
+use rule score_entailment as score_pool_entailment with:
+    input:
+        outputs="<results>/samples/{run}/seed-{seed}/{decoding}.parquet",
+        examples=pool_mixture,
+    output:
+        scores="<results>/scores/samples/{run}/seed-{seed}/{decoding}/{metric}.parquet",
+    log:
+        "<logs>/score_pool_entailment/{run}/seed-{seed}/{decoding}/{metric}.log",
+    benchmark:
+        "<benchmarks>/score_pool_entailment/{run}/seed-{seed}/{decoding}/{metric}.jsonl"
+    resources:
+        gpu=1,
+        nodes=1,
+        mem_mb=32000,
+        runtime="12h",

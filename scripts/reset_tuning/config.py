@@ -1,0 +1,210 @@
+"""The configuration's contract: JSON schema first, then the references between registries.
+
+Every fault is an InputError of one sentence that names the key and the allowed values.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reset_tuning.errors import InputError
+
+Config = dict[str, Any]
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA_FILE = ROOT / "schemas" / "config.schema.yaml"
+KINDS = ("instruction", "extractive_qa", "abstractive_qa", "summarization")
+CONTEXT_KINDS = KINDS[1:]
+
+
+def check_config(config: Config) -> None:
+    """Check a merged configuration; raise InputError at the first fault.
+
+    The schema catches unknown keys, wrong types and values out of range; the cross-reference
+    checks catch names that no registry holds, impossible combinations and cycles of runs.
+    """
+    _check_schema(config)
+    _check_datasets(config)
+    _check_mixtures(config)
+    _check_runs(config)
+    _check_selections(config)
+    _check_evaluation(config)
+    _check_tables(config)
+
+
+def _check_schema(config: Config) -> None:
+    # jsonschema takes a quarter of a second to import, which readers of a checked config need not pay.
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    schema = yaml.safe_load(SCHEMA_FILE.read_text())
+    error = best_match(Draft202012Validator(schema).iter_errors(config))
+    if error is not None:
+        raise InputError(_schema_sentence(error))
+
+
+def _schema_sentence(error: Any) -> str:
+    """Turn a jsonschema error into one sentence with the key and what is allowed there."""
+    key = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties":
+        allowed = sorted(error.schema.get("properties", {}))
+        unknown = [
+            name for name in error.instance if name not in error.schema.get("properties", {})
+        ]
+        place = f"{key}." if key else ""
+        return f"config: unknown key {place}{unknown[0]}; allowed here: {', '.join(allowed)}."
+    if error.validator == "enum":
+        values = ", ".join(map(str, error.validator_value))
+        return f"config: {key} is {error.instance!r}; allowed: {values}."
+    if error.validator == "required":
+        missing = error.message.split("'")[1]
+        return f"config: {key or 'the configuration'} lacks the key {missing}."
+    if error.validator in ("minimum", "exclusiveMinimum", "maximum"):
+        bound = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most"}
+        return (
+            f"config: {key} is {error.instance}; it must be "
+            f"{bound[error.validator]} {error.validator_value}."
+        )
+    return f"config: {key or 'the configuration'}: {error.message}."
+
+
+def _known(config: Config, registry: str, name: str, where: str) -> None:
+    _one_of(name, config[registry], where, registry)
+
+
+def _one_of(name: str, allowed: Iterable[str], where: str, what: str) -> None:
+    allowed = list(allowed)
+    if name not in allowed:
+        listed = ", ".join(allowed)
+        raise InputError(f"config: {where} names {name!r}, which is not in {what}: {listed}.")
+
+
+def _check_datasets(config: Config) -> None:
+    for name, dataset in config["datasets"].items():
+        if (dataset["kind"] in CONTEXT_KINDS) != ("task" in dataset):
+            needs = "needs a" if dataset["kind"] in CONTEXT_KINDS else "takes no"
+            raise InputError(
+                f"config: datasets.{name} of kind {dataset['kind']} {needs} task instruction."
+            )
+
+
+def _check_mixtures(config: Config) -> None:
+    trainable = [name for name, entry in config["datasets"].items() if "train" in entry["splits"]]
+    for name, mixture in config["mixtures"].items():
+        _known(config, "models", mixture["tokenizer"], f"mixtures.{name}.tokenizer")
+        for set_name, datasets in mixture["sets"].items():
+            for dataset in datasets:
+                where = f"mixtures.{name}.sets.{set_name}"
+                _one_of(dataset, trainable, where, "datasets with a train split")
+
+
+def _check_runs(config: Config) -> None:
+    clash = sorted(set(config["runs"]) & set(config["models"]))
+    if clash:
+        raise InputError(f"config: {clash[0]!r} is both a run and a model; rename one of them.")
+    for name, run in config["runs"].items():
+        _one_of(run["base"], [*config["models"], *config["runs"]], f"runs.{name}.base", "models or runs")
+        if ("mixture" in run) == ("selection" in run):
+            raise InputError(f"config: runs.{name} needs either a mixture or a selection, not both.")
+        for kind in ("mixture", "selection"):
+            if kind in run:
+                _known(config, f"{kind}s", run[kind], f"runs.{name}.{kind}")
+    for name in config["runs"]:
+        _check_no_cycle(config, name)
+
+
+def _check_no_cycle(config: Config, start: str) -> None:
+    """Follow bases and pools from a run; raise InputError when the run needs itself."""
+    path = [start]
+
+    def visit(name: str) -> None:
+        for needed in _runs_needed(config, name):
+            if needed == start:
+                circle = " → ".join([*path, start])
+                raise InputError(f"config: runs.{start} needs itself: {circle}.")
+            if needed not in path:
+                path.append(needed)
+                visit(needed)
+                path.pop()
+
+    visit(start)
+
+
+def _runs_needed(config: Config, name: str) -> list[str]:
+    run = config["runs"].get(name, {})
+    selection = config["selections"].get(run.get("selection"), {})
+    needed = [run.get("base"), selection.get("pool", {}).get("run")]
+    return [other for other in needed if other in config["runs"]]
+
+
+def _check_selections(config: Config) -> None:
+    grids = [name for name, entry in config["decodings"].items() if entry["kind"] == "grid"]
+    for name, selection in config["selections"].items():
+        where = f"selections.{name}"
+        pool = selection["pool"]
+        _known(config, "runs", pool["run"], f"{where}.pool.run")
+        _one_of(pool["decoding"], grids, f"{where}.pool.decoding", "decodings of kind grid")
+        _known(config, "judges", selection["judge"], f"{where}.judge")
+        if "mixture" not in config["runs"][pool["run"]]:
+            raise InputError(
+                f"config: {where}.pool.run is {pool['run']!r}, which trains on a selection; "
+                "a pool is drawn from a mixture."
+            )
+        if selection["per_set"] > config["decodings"][pool["decoding"]]["examples_per_set"]:
+            raise InputError(
+                f"config: {where}.per_set is {selection['per_set']}, more than "
+                f"decodings.{pool['decoding']}.examples_per_set offers."
+            )
+
+
+def _check_evaluation(config: Config) -> None:
+    greedy = [name for name, entry in config["decodings"].items() if entry["kind"] == "greedy"]
+    evaluation = config["evaluation"]
+    _one_of(evaluation["decoding"], greedy, "evaluation.decoding", "decodings of kind greedy")
+    _known(config, "judges", evaluation["judge"], "evaluation.judge")
+
+
+def _check_tables(config: Config) -> None:
+    for row in config["tables"]["main"]:
+        where = f"tables.main ({row['label']})"
+        _one_of(row["run"], [*config["models"], *config["runs"]], where, "models or runs")
+        allowed = ["start"] if row["run"] in config["models"] else config["runs"][row["run"]]["evaluate"]
+        _one_of(row["checkpoint"], allowed, where, "the checkpoints that are evaluated")
+    for name, row in config["tables"]["tradeoffs"].items():
+        _known(config, "runs", row["run"], f"tables.tradeoffs.{name}.run")
+        for checkpoint in ("start", "best"):
+            evaluated = config["runs"][row["run"]]["evaluate"]
+            _one_of(checkpoint, evaluated, f"tables.tradeoffs.{name}", "the run's `evaluate`")
+
+
+def normalise(config: Config) -> None:
+    """Bring a merged configuration into its one form, in place, before it is checked.
+
+    Overlays merge into what is below them, so a null is how they take a key away; and a list
+    given on the command line (`--config 'seeds=[1]'`) arrives as strings.
+    """
+    _remove_nulls(config)
+    if isinstance(config.get("seeds"), list):
+        config["seeds"] = [int(s) if str(s).isdigit() else s for s in config["seeds"]]
+
+
+def _remove_nulls(config: Config) -> None:
+    for key in [key for key, value in config.items() if value is None]:
+        del config[key]
+    for value in config.values():
+        if isinstance(value, dict):
+            _remove_nulls(value)
+
+
+def merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> Config:
+    """Return `base` with `overlay` laid over it: dictionaries merge, everything else is replaced.
+
+    The same rule as Snakemake's for several configuration files, with nulls left in place.
+    """
+    result = dict(base)
+    for key, value in overlay.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else value
+    return result

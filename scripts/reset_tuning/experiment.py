@@ -1,0 +1,222 @@
+"""What the configuration means: which files exist, what each one needs, who is evaluated where.
+
+The rules ask this module; it knows nothing of Snakemake and reads no data.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from reset_tuning.config import Config, check_config
+
+UNTRAINED_SEED = 0
+CHECKPOINTS = ("start", "best", "last")
+_SOURCE_KEYS = {
+    "hub": ("type", "id", "revision", "files", "licence"),
+    "url": ("type", "files", "licence"),
+    "local": ("type", "directory", "files", "licence"),
+    "miniature": ("type", "noise", "seed", "sizes", "licence"),
+}
+MODEL_FILES = ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights that exist on disk or on a hub: an untrained model's, or a run's best or last."""
+
+    run: str
+    seed: int
+    checkpoint: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """An evaluation point of the paper and the weights that stand for it.
+
+    The start of a run is its base: (llama-cd-if, 1, start) is read from (llama-cd, 1, best), and
+    (vicuna-cd, 1, start) from (vicuna-7b, 0, start). No weights are evaluated under two names.
+    """
+
+    run: str
+    seed: int
+    checkpoint: str
+    source_run: str
+    source_seed: int
+    source_checkpoint: str
+
+    @property
+    def source(self) -> Weights:
+        """The weights whose outputs and scores are this point's."""
+        return Weights(self.source_run, self.source_seed, self.source_checkpoint)
+
+
+class Experiment:
+    """Read-only view of a checked configuration."""
+
+    def __init__(self, config: Config) -> None:
+        """Check the configuration (InputError at the first fault) and drop disabled datasets."""
+        check_config(config)
+        self.config = config
+        self.datasets: dict[str, Any] = {
+            name: entry for name, entry in config["datasets"].items() if entry.get("enabled", True)
+        }
+        self.mixtures = {name: self._mixture(entry) for name, entry in config["mixtures"].items()}
+
+    def _mixture(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """Return a mixture without the disabled datasets and the sets that they leave empty."""
+        kept = {
+            name: [dataset for dataset in members if dataset in self.datasets]
+            for name, members in entry["sets"].items()
+        }
+        return entry | {"sets": {name: members for name, members in kept.items() if members}}
+
+    # ---------------------------------------------------------------- data
+
+    def datasets_with(self, split: str) -> list[str]:
+        """Return the datasets that have a split, in configuration order."""
+        return [name for name, entry in self.datasets.items() if split in entry["splits"]]
+
+    @cached_property
+    def seen_datasets(self) -> list[str]:
+        """Return the datasets on which some mixture trains: their test sets are "seen"."""
+        used = {name for entry in self.mixtures.values() for name in _members(entry)}
+        return [name for name in self.datasets if name in used]
+
+    @cached_property
+    def instruction_training_sets(self) -> list[str]:
+        """Return the instruction datasets with a train split (tests must be unseen in them)."""
+        trained = self.datasets_with("train")
+        return [name for name in trained if self.datasets[name]["kind"] == "instruction"]
+
+    def source(self, dataset: str) -> dict[str, Any]:
+        """Return where a dataset's raw files come from, without keys of other source types.
+
+        An overlay that turns a hub source into a local one inherits the hub's keys.
+        """
+        source = self.datasets[dataset]["source"]
+        return {key: source[key] for key in _SOURCE_KEYS[source["type"]] if key in source}
+
+    def split_spec(self, dataset: str, split: str) -> dict[str, Any]:
+        """Return what decides the content of one split: kind, format, options, filters, sizes."""
+        entry = self.datasets[dataset]
+        return {
+            "kind": entry["kind"],
+            "format": entry["format"],
+            "options": entry.get("options", {}),
+            "filters": entry["filters"],
+            "split": entry["splits"][split],
+        }
+
+    def needs_training_sets(self, dataset: str, split: str) -> bool:
+        """Tell whether a split is filtered against the instruction training sets."""
+        names = [next(iter(f)) if isinstance(f, dict) else f for f in self.datasets[dataset]["filters"]]
+        return split == "test" and "seen_in_training" in names
+
+    def tasks(self) -> dict[str, str]:
+        """Return the name of the task instruction of every context dataset."""
+        return {name: entry["task"] for name, entry in self.datasets.items() if "task" in entry}
+
+    def mixture_datasets(self, mixture: str) -> list[str]:
+        """Return the datasets of a mixture, in the order of its sets."""
+        return list(_members(self.mixtures[mixture]))
+
+    # ---------------------------------------------------------------- runs
+
+    def seeds(self, run: str) -> list[int]:
+        """Return the seeds of a run; an untrained model has the one evaluation `seed-0`."""
+        if run in self.config["models"]:
+            return [UNTRAINED_SEED]
+        return self.config["runs"][run].get("seeds", self.config["seeds"])
+
+    def root_model(self, run: str) -> str:
+        """Return the model from which a run's chain of bases starts."""
+        while run in self.config["runs"]:
+            run = self.config["runs"][run]["base"]
+        return run
+
+    def run_names(self, group: str = "paper") -> list[str]:
+        """Return the runs of a group (`paper` unless a run says otherwise)."""
+        runs = self.config["runs"]
+        return [name for name, run in runs.items() if run.get("group", "paper") == group]
+
+    def base_weights(self, run: str, seed: int) -> Weights:
+        """Return the weights a run starts from: its base run's best, or the untrained model."""
+        base = self.config["runs"][run]["base"]
+        if base in self.config["models"]:
+            return Weights(base, UNTRAINED_SEED, "start")
+        return Weights(base, seed, "best")
+
+    def validation_mixture(self, run: str) -> str:
+        """Return the mixture on which a run validates (a selection: the one its pool came from)."""
+        entry = self.config["runs"][run]
+        if "mixture" in entry:
+            return entry["mixture"]
+        pool = self.config["selections"][entry["selection"]]["pool"]
+        return self.config["runs"][pool["run"]]["mixture"]
+
+    def resolved_run(self, run: str) -> dict[str, Any]:
+        """Return everything that decides a run's training besides its files and its seed."""
+        entry = self.config["runs"][run]
+        model = self.config["models"][self.root_model(run)]
+        kind = "mixture" if "mixture" in entry else "selection"
+        return {
+            "run": run,
+            "base": entry["base"],
+            "data": {kind: entry[kind]},
+            "training": self.config["training"] | entry.get("training", {}),
+            "max_length": self.config["prompt"]["max_length"],
+            "dtype": model["dtype"],
+            "attention": model["attention"],
+        }
+
+    # ---------------------------------------------------------------- evaluation
+
+    def points(self, group: str = "paper") -> list[Point]:
+        """Return the evaluation points of a group of runs and of the main table's models."""
+        found = [
+            self.point(run, seed, checkpoint)
+            for run in self.run_names(group)
+            for seed in self.seeds(run)
+            for checkpoint in self.config["runs"][run]["evaluate"]
+        ]
+        models = [row["run"] for row in self.config["tables"]["main"] if row["run"] in self.config["models"]]
+        found += [self.point(model, UNTRAINED_SEED, "start") for model in models if group == "paper"]
+        return list(dict.fromkeys(found))
+
+    def point(self, run: str, seed: int, checkpoint: str) -> Point:
+        """Return an evaluation point with the weights that stand for it."""
+        source = Weights(run, seed, checkpoint)
+        if checkpoint == "start" and run in self.config["runs"]:
+            source = self.base_weights(run, seed)
+        return Point(run, seed, checkpoint, source.run, source.seed, source.checkpoint)
+
+    def evaluated_weights(self, group: str = "paper") -> list[Weights]:
+        """Return the distinct weights behind the points of a group."""
+        return list(dict.fromkeys(point.source for point in self.points(group)))
+
+    def point_records(self, group: str = "paper") -> list[dict[str, Any]]:
+        """Return the points as plain dictionaries, for params."""
+        return [asdict(point) for point in self.points(group)]
+
+    def evaluation_scorers(self) -> list[str]:
+        """Return the score files of one evaluated checkpoint: the judge and every metric."""
+        return [self.config["evaluation"]["judge"], *self.config["metrics"]]
+
+    def pool_scorers(self, selection: str) -> list[str]:
+        """Return the score files that a selection reads for its pool."""
+        return [self.config["selections"][selection]["judge"], *self.config["metrics"]]
+
+    def selection_seeds(self, selection: str) -> list[int]:
+        """Return the seeds for which a selection exists: those of its pool's run."""
+        return self.seeds(self.config["selections"][selection]["pool"]["run"])
+
+    def selections_of(self, group: str = "paper") -> list[str]:
+        """Return the selections that the runs of a group train on."""
+        chosen = [self.config["runs"][run].get("selection") for run in self.run_names(group)]
+        return [name for name in self.config["selections"] if name in chosen]
+
+
+def _members(mixture: dict[str, Any]) -> Iterator[str]:
+    for datasets in mixture["sets"].values():
+        yield from datasets
