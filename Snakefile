@@ -39,6 +39,10 @@ include: "rules/report.smk"
 include: "rules/miniature.smk"
 
 
+onstart:
+    check_judge_keys(workflow.dag.needrun_jobs())
+
+
 localrules:
     all,
 

@@ -129,6 +129,17 @@ def judge_prompt(wildcards):
     return read_yaml(f"resources/prompts/{config['judges'][wildcards.judge]['prompt']}.yaml")
 
 
+def check_judge_keys(jobs):
+    """Stop before the first job when one of them needs an API key that is not set."""
+    judges = {job.wildcards.judge for job in jobs if job.rule.name.startswith("query_")}
+    for judge in sorted(judges):
+        variable = config["judges"][judge].get("api_key_variable")
+        if variable and not os.environ.get(variable):
+            raise WorkflowError(
+                f"The judge {judge} needs an API key: set the environment variable {variable}."
+            )
+
+
 def judge_scale(wildcards):
     return config["judges"][wildcards.judge]["scale"]
 
@@ -237,6 +248,9 @@ def ledger_files():
 # ---------------------------------------------------------------- report
 
 
+TABLE_PAGES = {"main_table": "Main table", "tradeoff": "Trade-offs"}
+
+
 def tradeoff_label(wildcards):
     return config["tables"]["tradeoffs"][wildcards.pipeline]["label"]
 
@@ -310,7 +324,10 @@ def figure_files(wildcards):
     names = [f"tradeoff-{pipeline}" for pipeline in config["tables"]["tradeoffs"]] + [
         "trajectories"
     ]
-    return [f"<results>/figures/{name}.{suffix}" for name in names for suffix in ("svg", "pdf")]
+    pages = [f"<results>/figures/{table}.html" for table in TABLE_PAGES]
+    return pages + [
+        f"<results>/figures/{name}.{suffix}" for name in names for suffix in ("svg", "pdf")
+    ]
 
 
 def table_files(wildcards):

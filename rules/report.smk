@@ -2,8 +2,39 @@
 
 
 localrules:
+    draw_table,
     draw_tradeoff,
     draw_trajectories,
+
+
+rule draw_table:
+    """Write a table as a page, since the report offers CSV files only as downloads."""
+    input:
+        table="<results>/metrics/{table}.csv",
+    output:
+        page=report(
+            "<results>/figures/{table}.html",
+            caption="../report/{table}.rst",
+            category="Tables",
+            labels={"table": "{table} as a page"},
+        ),
+    log:
+        "<logs>/draw_table/{table}.log",
+    benchmark:
+        "<benchmarks>/draw_table/{table}.jsonl"
+    wildcard_constraints:
+        table=any_of(TABLE_PAGES),
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        title=lambda wildcards: TABLE_PAGES[wildcards.table],
+        judge=config["evaluation"]["judge"],
+    script:
+        "../scripts/draw_table.py"
 
 
 rule draw_tradeoff:

@@ -14,6 +14,4 @@ def main(*, settings: Path, resolved: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    from snakemake.script import snakemake
-
     run(main, snakemake)

@@ -88,11 +88,10 @@ def _conform(frame: pd.DataFrame, path: Path, name: str) -> pa.Table:
             raise InputError(f"{path}: two rows of the {name} table share the key {row}")
         order = _declarations()[name].get("sort", key)
         frame = frame.sort_values(order, kind="stable") if order else frame
+    for field in schema:
+        if not field.nullable and frame[field.name].isna().any():
+            raise InputError(f"{path}: column {field.name} of the {name} table holds nulls")
     try:
-        table = pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
+        return pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise InputError(f"{path}: a column of the {name} table has a wrong type: {error}") from error
-    for field in schema:
-        if not field.nullable and table[field.name].null_count:
-            raise InputError(f"{path}: column {field.name} of the {name} table holds nulls")
-    return table

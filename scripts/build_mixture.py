@@ -1,0 +1,49 @@
+"""Build a training mixture from the examples of its datasets."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from reset_tuning.data.mixtures import (
+    MixtureSpec,
+    PromptSettings,
+    build_mixture,
+    load_tokenizer,
+    read_examples,
+)
+from reset_tuning.jobs import run
+from reset_tuning.tables import write_table
+
+
+def main(
+    *,
+    examples: list[Path] | Path,
+    train: Path,
+    validation: Path,
+    ledger: Path,
+    mixture: str,
+    spec: dict[str, Any],
+    tokenizer_path: str,
+    template: dict[str, str],
+    tasks: dict[str, str],
+    max_length: int,
+    seed: int,
+    tokenizer_files: Sequence[Path] | Path = (),
+    threads: int = 1,
+) -> None:
+    # `tokenizer_files` are inputs only: a model built here is read through its path.
+    os.environ["RAYON_NUM_THREADS"] = str(threads)
+    paths = [examples] if isinstance(examples, Path) else list(examples)
+    settings = PromptSettings(load_tokenizer(tokenizer_path), template, tasks, max_length)
+    built = build_mixture(
+        mixture, read_examples(paths), MixtureSpec.of(mixture, spec), settings, seed
+    )
+    metadata = {"mixture": mixture, "tokenizer": tokenizer_path}
+    write_table(built.train, train, "mixture", metadata)
+    write_table(built.validation, validation, "mixture", metadata)
+    write_table(built.ledger, ledger, "ledger")
+
+
+if __name__ == "__main__":
+    run(main, snakemake)

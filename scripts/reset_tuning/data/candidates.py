@@ -1,0 +1,111 @@
+"""What a reader makes of a raw record, before filters decide whether it becomes an example."""
+
+import hashlib
+import json
+import re
+import sys
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+KINDS = ("instruction", "extractive_qa", "abstractive_qa", "summarization")
+
+_END_OF_TEXT = "<|endoftext|>"  # Self-Instruct's completions end with it
+_MEANINGFUL = "#%&*/@\\"  # signs that tell short instructions apart: C#, 3 * 4, 5 %
+_SPACE = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One example in the making, with what the filters need to know about it.
+
+    `gold_ranks` are the places (from 1) of the chosen passages that hold the answer or are marked
+    as its source. `faults` names the rules of the reader's format that the record breaks. `group`,
+    `rank`, `rating` and `raters` describe one of several replies to the same instruction.
+    """
+
+    instruction: str | None = None
+    context: str | None = None
+    question: str | None = None
+    references: tuple[str, ...] = ()
+    gold_ranks: tuple[int, ...] = ()
+    needs_context: bool = False
+    language: str | None = None
+    rating: float | None = None
+    raters: int = 0
+    group: str | None = None
+    rank: int | None = None
+    faults: frozenset[str] = frozenset()
+    source_row: str = ""
+
+
+def clean(value: Any) -> str:
+    """Return a raw value as text; only `<|endoftext|>` and what UTF-8 cannot hold are removed.
+
+    Null and not-a-number become "", numbers their digits; a list or an object raises TypeError.
+    """
+    if value is None or value != value:  # only not-a-number differs from itself
+        return ""
+    if isinstance(value, list | dict):
+        raise TypeError(f"text expected, found {type(value).__name__}")
+    text = str(value).replace(_END_OF_TEXT, "")
+    if text.isascii():
+        return text
+    # Half a surrogate pair (an emoji cut by an export) can be neither stored nor tokenised.
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def clean_all(values: Any) -> tuple[str, ...]:
+    """Return the non-blank texts of a string, null or (nested) list of strings, in order."""
+    if isinstance(values, list | tuple):
+        return tuple(text for value in values for text in clean_all(value))
+    text = clean(values)
+    return (text,) if text.strip() else ()
+
+
+def normalise(text: str) -> str:
+    """Return the text with case, white space and punctuation folded, to compare instructions.
+
+    Signs that carry meaning in short instructions (C++ and C#, 3 * 4) stay.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return _SPACE.sub(" ", folded.translate(_punctuation())).strip() or folded.strip()
+
+
+@cache
+def _punctuation() -> dict[int, str]:
+    """Return the translation of every punctuation mark of Unicode to a space."""
+    return {
+        code: " "
+        for code in range(sys.maxunicode + 1)
+        if unicodedata.category(chr(code)).startswith("P") and chr(code) not in _MEANINGFUL
+    }
+
+
+def instruction_key(instruction: str | None, context: str | None) -> str:
+    """Return what makes two instruction examples duplicates: the instruction and its input."""
+    return "\x1f".join(normalise(part) if part else "" for part in (instruction, context))
+
+
+def content_id(
+    dataset: str,
+    kind: str,
+    instruction: str | None,
+    context: str | None,
+    question: str | None,
+    references: Sequence[str],
+) -> str:
+    """Return an example's id: 16 hexadecimal digits of a hash of its content (DESIGN §5)."""
+    content = json.dumps([dataset, kind, instruction, context, question, list(references)])
+    return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
+
+
+def split_key(dataset: str, candidate: Candidate) -> str:
+    """Return the text by which a hash split places an example.
+
+    Examples with the same instruction, question or (in summarization) document fall on one side.
+    """
+    text = candidate.instruction or candidate.question or candidate.context or ""
+    return f"{dataset}\x1f{normalise(text)}"

@@ -1,0 +1,275 @@
+"""Fetching raw files: the Hugging Face hub, plain addresses, or a folder of this machine.
+
+Whatever the source, a dataset's raw folder holds the files and a manifest.json that says where they
+came from, which split each belongs to, and their digests. This module imports nothing heavy, so
+that the workflow can ask it for local files while it builds its graph.
+"""
+
+import fnmatch
+import http.client
+import json
+import logging
+import os
+import shutil
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from reset_tuning.errors import InputError
+from reset_tuning.files import atomic_path, sha256_of
+
+_logger = logging.getLogger(__name__)
+
+RAW_DIR_VARIABLE = "RESET_RAW_DIR"
+ALL_SPLITS = "all"  # files whose rows are divided among the splits by a hash
+SOURCE_TYPES = ("hub", "url", "local")
+_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """A raw file: its path from the manifest's folder, its split, its digest and its size."""
+
+    path: str
+    split: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The files of each split below the raw folder, and how to name where they came from."""
+
+    files: dict[str, list[Path]]
+    source: str
+    revision: str | None = None
+
+
+def fetch(manifest: Path, dataset: str, source: Mapping[str, Any]) -> None:
+    """Bring a dataset's raw files into the manifest's folder and write the manifest.
+
+    `source` is the dataset's `source` in the config: {type, files: {split: […]}, licence, …}.
+    Raises InputError when files cannot be had, with what to do about it.
+    """
+    fetchers = {"hub": _fetch_hub, "url": _fetch_urls, "local": _link_local}
+    kind = source.get("type")
+    if kind not in fetchers:
+        raise InputError(
+            f"datasets.{dataset}.source.type is {kind!r}; allowed are {', '.join(SOURCE_TYPES)}"
+        )
+    folder = manifest.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    fetched = fetchers[kind](folder, dataset, source)
+    files = [
+        _described(path, folder, split) for split, paths in fetched.files.items() for path in paths
+    ]
+    content = {
+        "dataset": dataset,
+        "source": fetched.source,
+        "revision": fetched.revision,
+        "licence": source.get("licence"),
+        "files": [asdict(file) for file in files],
+    }
+    with atomic_path(manifest) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+    _logger.info("%s: %d files, %d bytes", dataset, len(files), sum(file.bytes for file in files))
+
+
+def read_manifest(manifest: Path) -> list[RawFile]:
+    """Return a manifest's files; raise InputError when it is missing or not a manifest."""
+    try:
+        return [RawFile(**file) for file in json.loads(manifest.read_text())["files"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{manifest} is not a readable manifest: {error}; fetch again") from error
+
+
+def _described(path: Path, folder: Path, split: str) -> RawFile:
+    relative = path.relative_to(folder).as_posix()
+    return RawFile(relative, split, sha256_of(path), path.stat().st_size)
+
+
+# --- files of this machine ------------------------------------------------------------------------
+
+
+def local_files(dataset: str, source: Mapping[str, Any]) -> dict[str, list[Path]]:
+    """Return the files of a `local` source by split, sorted.
+
+    They are looked for in $RESET_RAW_DIR/<source.directory> by the glob patterns of each split; a
+    pattern that starts with "!" takes files out again. Raises InputError when the variable is not
+    set, the folder is missing, a split has no file or two splits share one.
+    """
+    folder = _local_folder(dataset, source)
+    files = {
+        split: _matching(folder, patterns) for split, patterns in _files(dataset, source).items()
+    }
+    for split, paths in files.items():
+        if not paths:
+            patterns = ", ".join(source["files"][split])
+            raise InputError(
+                f"dataset {dataset}: no file for split {split} in {folder} matches {patterns}; "
+                f"put one there, change datasets.{dataset}.source.files, or leave the dataset out "
+                f"with datasets.{dataset}.enabled: false"
+            )
+    _refuse_shared(dataset, files)
+    return files
+
+
+def _local_folder(dataset: str, source: Mapping[str, Any]) -> Path:
+    root = os.environ.get(RAW_DIR_VARIABLE)
+    directory = source.get("directory", dataset)
+    if not root:
+        raise InputError(
+            f"dataset {dataset} is read from this machine: set {RAW_DIR_VARIABLE} to the folder "
+            f"that holds {directory}/, or leave it out with datasets.{dataset}.enabled: false"
+        )
+    folder = Path(root).resolve() / directory
+    if not folder.is_dir():
+        raise InputError(
+            f"dataset {dataset}: the folder {folder} does not exist; create it, correct "
+            f"{RAW_DIR_VARIABLE}, or leave it out with datasets.{dataset}.enabled: false"
+        )
+    return folder
+
+
+def _files(dataset: str, source: Mapping[str, Any]) -> Mapping[str, Any]:
+    files = source.get("files")
+    if not files:
+        raise InputError(f"datasets.{dataset}.source.files names no files")
+    return files
+
+
+def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """Return the files that match a pattern and none of those with a "!" in front."""
+    wanted: set[Path] = set()
+    refused: set[Path] = set()
+    for pattern in patterns:
+        paths = refused if pattern.startswith("!") else wanted
+        paths.update(path for path in folder.glob(pattern.removeprefix("!")) if path.is_file())
+    return sorted(wanted - refused)
+
+
+def _refuse_shared(dataset: str, files: Mapping[str, list[Path]]) -> None:
+    """Raise InputError when a file is in two splits: its test rows would be trained on."""
+    owner: dict[Path, str] = {}
+    for split, paths in files.items():
+        for path in paths:
+            if path in owner:
+                raise InputError(
+                    f"dataset {dataset}: {path.name} matches the patterns of both {owner[path]} "
+                    f"and {split}; list it once, under {ALL_SPLITS} to divide its rows"
+                )
+            owner[path] = split
+
+
+def _link_local(folder: Path, dataset: str, source: Mapping[str, Any]) -> Fetched:
+    """Link the files found into the raw folder, under their paths in the local one."""
+    root = _local_folder(dataset, source)
+    files: dict[str, list[Path]] = {}
+    for split, paths in local_files(dataset, source).items():
+        files[split] = [_linked(path, folder / path.relative_to(root)) for path in paths]
+    return Fetched(files, f"local:{source.get('directory', dataset)}")
+
+
+def _linked(path: Path, link: Path) -> Path:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(path.resolve())
+    return link
+
+
+# --- plain addresses ------------------------------------------------------------------------------
+
+
+def _fetch_urls(folder: Path, dataset: str, source: Mapping[str, Any]) -> Fetched:
+    """Download every file of a `url` source: {split: [{url, sha256?}]}."""
+    files: dict[str, list[Path]] = {}
+    addresses: list[str] = []
+    for split, entries in _files(dataset, source).items():
+        for entry in entries:
+            name = Path(urllib.parse.urlparse(entry["url"]).path).name
+            path = folder / split / name
+            _download(entry["url"], path, dataset, entry.get("sha256"))
+            files.setdefault(split, []).append(path)
+            addresses.append(entry["url"])
+    return Fetched(files, " ".join(addresses))
+
+
+def _download(url: str, path: Path, dataset: str, sha256: str | None) -> None:
+    """Stream one address to a file, whole and with the expected digest or not at all."""
+    _logger.info("%s: fetching %s", dataset, url)
+    with atomic_path(path) as temporary:
+        try:
+            with (
+                urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response,
+                temporary.open("wb") as out,
+            ):
+                shutil.copyfileobj(response, out, 1 << 20)
+                expected = response.headers.get("Content-Length")
+        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+            raise InputError(
+                f"dataset {dataset}: {url} could not be fetched ({error}); check the network, or "
+                f"use a local copy with datasets.{dataset}.source.type: local"
+            ) from error
+        size = temporary.stat().st_size
+        if expected is not None and size != int(expected):
+            raise InputError(f"dataset {dataset}: {url} broke off at {size} of {expected} bytes")
+        if sha256 and sha256_of(temporary) != sha256.lower():
+            raise InputError(
+                f"dataset {dataset}: {url} does not have the sha256 of the config ({sha256}); "
+                "the file has changed since"
+            )
+
+
+# --- the Hugging Face hub -------------------------------------------------------------------------
+
+
+def _fetch_hub(folder: Path, dataset: str, source: Mapping[str, Any]) -> Fetched:
+    """Download the files of a hub dataset that match the patterns, at one resolved commit."""
+    from huggingface_hub import HfApi, snapshot_download
+
+    identifier = source["id"]
+    patterns = _files(dataset, source)
+    every = [pattern for listed in patterns.values() for pattern in listed]
+    try:
+        commit = HfApi().dataset_info(identifier, revision=source.get("revision")).sha
+        snapshot_download(
+            identifier,
+            repo_type="dataset",
+            revision=commit,
+            allow_patterns=every,
+            local_dir=folder,
+        )
+    # The errors of the client and of its HTTP library (no network, unknown or gated repository,
+    # wrong revision) share no base class.
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise InputError(
+            f"dataset {dataset}: hub dataset {identifier} could not be fetched "
+            f"({type(error).__name__}: {reason}); check the name, the network and your access, or "
+            f"use a local copy with datasets.{dataset}.source.type: local"
+        ) from error
+    files = {split: _hub_files(folder, dataset, listed) for split, listed in patterns.items()}
+    _refuse_shared(dataset, files)
+    return Fetched(files, f"hub:{identifier}", commit)
+
+
+def _hub_files(folder: Path, dataset: str, patterns: list[str]) -> list[Path]:
+    """Return the downloaded files that match a split's patterns as the hub matches them."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and ".cache" not in path.parts]
+    found = [
+        path
+        for path in sorted(paths)
+        if any(
+            fnmatch.fnmatch(path.relative_to(folder).as_posix(), pattern) for pattern in patterns
+        )
+    ]
+    if not found:
+        raise InputError(
+            f"dataset {dataset}: the hub repository has no file that matches "
+            f"{', '.join(patterns)}; correct datasets.{dataset}.source.files"
+        )
+    return found

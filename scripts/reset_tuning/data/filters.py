@@ -1,0 +1,165 @@
+"""The named filters of the config: what PAPER §2 keeps of each dataset, one rule at a time."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reset_tuning.data.candidates import Candidate, instruction_key
+from reset_tuning.errors import InputError
+
+Keep = Callable[[Candidate], bool]
+
+
+@dataclass(frozen=True)
+class NamedFilter:
+    """A rule's name, as it stands in config and ledger, and the test that a candidate must pass."""
+
+    name: str
+    keep: Keep
+
+
+def _is_blank(text: str | None) -> bool:
+    return not (text or "").strip()
+
+
+def empty_instruction() -> Keep:
+    """Drop examples without an instruction."""
+    return lambda candidate: not _is_blank(candidate.instruction)
+
+
+def empty_response() -> Keep:
+    """Drop examples without a response or reference."""
+    return lambda candidate: bool(candidate.references)
+
+
+def has_context() -> Keep:
+    """Drop instructions that originally come with a context (PAPER §2)."""
+    return lambda candidate: not candidate.needs_context and _is_blank(candidate.context)
+
+
+def short_response(words: int = 10) -> Keep:
+    """Drop responses of `words` white-space words or fewer (PAPER §2: keep more than 10)."""
+    return lambda candidate: any(len(text.split()) > words for text in candidate.references[:1])
+
+
+def language(languages: Sequence[str] = ("en",)) -> Keep:
+    """Drop examples in another language, or of none known."""
+    allowed = frozenset(languages)
+    return lambda candidate: candidate.language in allowed
+
+
+def low_rating(above: float = 0.5, annotators: int = 2) -> Keep:
+    """Drop replies rated `above` or less, or by fewer than `annotators` people (PAPER §2)."""
+
+    def keep(candidate: Candidate) -> bool:
+        rating = candidate.rating
+        return rating is not None and rating > above and candidate.raters >= annotators
+
+    return keep
+
+
+def duplicate_instruction() -> Keep:
+    """Drop an instruction that stood earlier, case, white space and punctuation folded."""
+    seen: set[str] = set()
+
+    def keep(candidate: Candidate) -> bool:
+        key = instruction_key(candidate.instruction, candidate.context)
+        is_new = key not in seen
+        seen.add(key)
+        return is_new
+
+    return keep
+
+
+def no_answer() -> Keep:
+    """Drop questions without an answer."""
+    return lambda candidate: bool(candidate.references)
+
+
+def gold_in_passages() -> Keep:
+    """Drop questions none of whose chosen passages holds (or is marked as holding) the answer."""
+    return lambda candidate: bool(candidate.gold_ranks)
+
+
+def empty_context() -> Keep:
+    """Drop examples without a context."""
+    return lambda candidate: not _is_blank(candidate.context)
+
+
+def _fault(name: str) -> Callable[[], Keep]:
+    """Return a filter that drops what the reader marked with this fault."""
+    return lambda: lambda candidate: name not in candidate.faults
+
+
+FILTERS: dict[str, Callable[..., Keep]] = {
+    "empty_instruction": empty_instruction,
+    "empty_response": empty_response,
+    "has_context": has_context,
+    "short_response": short_response,
+    "language": language,
+    "low_rating": low_rating,
+    "duplicate_instruction": duplicate_instruction,
+    "no_answer": no_answer,
+    "gold_not_in_passages": gold_in_passages,
+    "no_selected_passage": gold_in_passages,
+    "empty_context": empty_context,
+    "not_assistant_pair": _fault("not_assistant_pair"),
+    "later_chunk": _fault("later_chunk"),
+    "no_human_assistant_pair": _fault("no_human_assistant_pair"),
+    "no_context": _fault("no_context"),
+    "unsupported_type": _fault("unsupported_type"),
+}
+SEEN_IN_TRAINING = "seen_in_training"
+FILTER_NAMES = (*FILTERS, SEEN_IN_TRAINING)
+
+
+def build_filters(
+    dataset: str,
+    items: Sequence[str | Mapping[str, Any]],
+    format_rules: Sequence[str],
+    trained_on: Collection[str],
+) -> list[NamedFilter]:
+    """Return a dataset's filters in order: its format's own rules, then those of the config.
+
+    `items` are names or {name: options}; `trained_on` are `instruction_key`s of training examples.
+    A rule that the config lists stands where the config puts it. Raises InputError for a name or an
+    option that does not exist.
+    """
+    listed = [_name_and_options(dataset, item) for item in items]
+    own = [(rule, {}) for rule in format_rules if rule not in dict(listed)]
+    return [
+        NamedFilter(name, _build(dataset, name, options, trained_on))
+        for name, options in [*own, *listed]
+    ]
+
+
+def _name_and_options(dataset: str, item: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    if isinstance(item, str):
+        return item, {}
+    if not isinstance(item, Mapping) or len(item) != 1:
+        raise InputError(
+            f"datasets.{dataset}.filters: {item!r} is neither a filter's name nor {{name: options}}"
+        )
+    name, options = next(iter(item.items()))
+    return name, options or {}
+
+
+def _build(
+    dataset: str, name: str, options: Mapping[str, Any], trained_on: Collection[str]
+) -> Keep:
+    if name == SEEN_IN_TRAINING and not options:
+        return lambda candidate: (
+            instruction_key(candidate.instruction, candidate.context) not in trained_on
+        )
+    if name not in FILTER_NAMES:
+        raise InputError(
+            f"datasets.{dataset}.filters: {name!r} is not a filter; "
+            f"allowed are {', '.join(sorted(FILTER_NAMES))}"
+        )
+    try:
+        return FILTERS[name](**options)
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"datasets.{dataset}.filters.{name} does not take the options "
+            f"{', '.join(map(str, options))}"
+        ) from error

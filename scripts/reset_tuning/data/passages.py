@@ -1,0 +1,60 @@
+"""Passages of question-answering examples: which are kept, and which hold the answer (PAPER §2)."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+
+from reset_tuning.errors import InputError
+
+GOLD_RULES = ("promote", "require_in_top5")
+
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+
+
+def tokens(text: str) -> list[str]:
+    """Return lower-cased words and single signs, the units in which answers are looked up."""
+    return _TOKEN.findall(unicodedata.normalize("NFC", text).lower())
+
+
+def answer_finder(answers: Sequence[str]) -> Callable[[str], bool]:
+    """Return a test whether a passage holds one of the answers as a sequence of whole tokens.
+
+    This is the token match of DPR and RobustQA: "he" is not found in "theatre".
+    """
+    wanted = [found for found in map(tokens, answers) if found]
+    joined = [f" {' '.join(found)} " for found in wanted]
+
+    def holds_answer(passage: str) -> bool:
+        lowered = unicodedata.normalize("NFC", passage).lower()
+        likely = [
+            text
+            for text, found in zip(joined, wanted, strict=True)
+            if all(token in lowered for token in found)
+        ]
+        if not likely:  # spares most passages the tokenising
+            return False
+        haystack = f" {' '.join(_TOKEN.findall(lowered))} "
+        return any(text in haystack for text in likely)
+
+    return holds_answer
+
+
+def choose_passages(
+    passages: Sequence[str], is_gold: Callable[[int], bool], max_passages: int, gold: str
+) -> tuple[list[str], tuple[int, ...]]:
+    """Return at most `max_passages` passages in retrieval order and the gold ones' places from 1.
+
+    `promote`: when none of them is gold, the first gold one further down replaces the last.
+    `require_in_top5`: nothing is replaced, and a filter drops the example.
+    """
+    if gold not in GOLD_RULES:
+        raise InputError(f"option gold: {gold!r} is not one of {', '.join(GOLD_RULES)}")
+    chosen = list(range(min(len(passages), max_passages)))
+    ranks = [place for place, index in enumerate(chosen, start=1) if is_gold(index)]
+    if not ranks and gold == "promote":
+        further = (index for index in range(len(chosen), len(passages)) if is_gold(index))
+        found = next(further, None)
+        if found is not None:
+            chosen[-1] = found
+            ranks = [len(chosen)]
+    return [passages[index] for index in chosen], tuple(ranks)

@@ -1,0 +1,188 @@
+"""Prompts in the Alpaca template, and contexts cut so that they fit (PAPER §2).
+
+One rendering serves training and evaluation. When a prompt is too long its context is cut from the
+end; header, instruction and question always stay whole.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from reset_tuning.errors import InputError
+
+_BATCH = 1000  # texts tokenised at once: enough for the tokenizer's threads, little memory
+INSTRUCTION_KIND = "instruction"
+
+
+class PromptTooLong(ValueError):
+    """The prompt does not fit even with an empty context."""
+
+
+@dataclass(frozen=True)
+class FittedPrompt:
+    """A prompt that fits: its text, its tokens (BOS included) and the tokens cut to make it fit."""
+
+    text: str
+    n_tokens: int
+    n_context_tokens_cut: int
+
+
+class PromptParts(NamedTuple):
+    """A prompt around its context; only the context may be cut."""
+
+    head: str
+    context: str
+    tail: str
+
+    @property
+    def text(self) -> str:
+        """The whole prompt."""
+        return self.head + self.context + self.tail
+
+
+def load_template(path: Path) -> dict[str, str]:
+    """Return a prompt template {with_input, without_input}; raise InputError if it is not one."""
+    template = yaml.safe_load(path.read_text())
+    check_template(template)
+    return template
+
+
+def load_tasks(path: Path) -> dict[str, str]:
+    """Return the task instructions {name: text} of resources/prompts/tasks.yaml."""
+    return {name: task["text"] for name, task in yaml.safe_load(path.read_text()).items()}
+
+
+def check_template(template: Mapping[str, str]) -> None:
+    """Raise InputError unless both forms hold each of their placeholders once."""
+    needed = {"with_input": ("{instruction}", "{input}"), "without_input": ("{instruction}",)}
+    for form, placeholders in needed.items():
+        for placeholder in placeholders:
+            if str(template.get(form, "")).count(placeholder) != 1:
+                raise InputError(f"prompt template: {form} must hold {placeholder} once")
+
+
+def render_prompt(example: Mapping[str, Any], template: Mapping[str, str], task: str | None) -> str:
+    """Return an example's prompt, uncut.
+
+    Instructions use `without_input`. The other kinds use `with_input`: the instruction is the
+    dataset's `task` text, the input the context, then a blank line and "Question: …" if there is
+    a question. An instruction whose context was kept (no `has_context` filter) uses it as input.
+    """
+    return prompt_parts(example, template, task).text
+
+
+def prompt_parts(
+    example: Mapping[str, Any], template: Mapping[str, str], task: str | None
+) -> PromptParts:
+    """Return the prompt as what stands before the context, the context, and what follows it."""
+    context, question = _text(example["context"]), _text(example["question"])
+    if example["kind"] == INSTRUCTION_KIND:
+        instruction = _text(example["instruction"])
+        if not context:
+            return PromptParts(_filled(template["without_input"], instruction), "", "")
+    elif task:
+        instruction = task
+    else:
+        raise InputError(f"dataset {example['dataset']} has no task text for its prompts")
+    before, after = template["with_input"].split("{input}")
+    tail = f"\n\nQuestion: {question}" if question else ""
+    return PromptParts(_filled(before, instruction), context, tail + _filled(after, instruction))
+
+
+def _filled(template: str, instruction: str) -> str:
+    return template.replace("{instruction}", instruction)
+
+
+def _text(value: Any) -> str:
+    """Return a table's text, "" for its nulls (None or not-a-number)."""
+    return value if isinstance(value, str) else ""
+
+
+def fitted_prompt(
+    example: Mapping[str, Any],
+    template: Mapping[str, str],
+    task: str | None,
+    tokenizer: Any,
+    max_prompt_tokens: int,
+) -> FittedPrompt:
+    """Return an example's prompt of at most `max_prompt_tokens` tokens, BOS included.
+
+    Only the context is cut, from its end. Raises PromptTooLong when the rest alone does not fit:
+    the mixture drops such a row under the rule `prompt_too_long`, and evaluation writes an empty
+    output with finish reason `length` for it.
+    """
+    parts = prompt_parts(example, template, task)
+    (n_tokens,) = count_prompt_tokens([parts.text], tokenizer)
+    return _fit(parts, n_tokens, tokenizer, max_prompt_tokens)
+
+
+def fitted_prompts(
+    examples: Sequence[Mapping[str, Any]],
+    template: Mapping[str, str],
+    tasks: Mapping[str, str],
+    tokenizer: Any,
+    limits: Sequence[int],
+) -> list[FittedPrompt | None]:
+    """Fit many prompts, each to its own limit; None stands for a prompt that is too long.
+
+    `tasks` are the task texts by dataset. Prompts are tokenised in batches, and only those that
+    need cutting are looked at one by one.
+    """
+    parts = [prompt_parts(row, template, tasks.get(row["dataset"])) for row in examples]
+    lengths = count_prompt_tokens([part.text for part in parts], tokenizer)
+    fitted: list[FittedPrompt | None] = []
+    for part, n_tokens, limit in zip(parts, lengths, limits, strict=True):
+        try:
+            fitted.append(_fit(part, n_tokens, tokenizer, limit))
+        except PromptTooLong:
+            fitted.append(None)
+    return fitted
+
+
+def count_tokens(texts: Iterable[str], tokenizer: Any) -> list[int]:
+    """Return the number of tokens of each text, without special tokens."""
+    texts = list(texts)
+    counts: list[int] = []
+    for start in range(0, len(texts), _BATCH):
+        encoded = tokenizer(
+            texts[start : start + _BATCH],
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
+        counts.extend(map(len, encoded["input_ids"]))
+    return counts
+
+
+def count_prompt_tokens(prompts: Iterable[str], tokenizer: Any) -> list[int]:
+    """Return the number of tokens of each prompt with the BOS token, if the tokenizer has one."""
+    n_bos = int(tokenizer.bos_token_id is not None)
+    return [count + n_bos for count in count_tokens(prompts, tokenizer)]
+
+
+def _fit(parts: PromptParts, n_tokens: int, tokenizer: Any, limit: int) -> FittedPrompt:
+    """Cut the context of a prompt of `n_tokens` tokens until the prompt fits."""
+    if n_tokens <= limit:
+        return FittedPrompt(parts.text, n_tokens, 0)
+    (bare,) = count_prompt_tokens([parts.head + parts.tail], tokenizer)
+    if bare > limit:
+        raise PromptTooLong(f"{bare} tokens without context, {limit} allowed")
+    kept, left = parts, n_tokens
+    # Tokens at the cut may join otherwise than in the whole text, so the result is measured again.
+    while left > limit:
+        kept = kept._replace(context=_shortened(kept.context, left - limit, tokenizer))
+        (left,) = count_prompt_tokens([kept.text], tokenizer)
+    return FittedPrompt(kept.text, left, n_tokens - left)
+
+
+def _shortened(context: str, n_tokens: int, tokenizer: Any) -> str:
+    """Return the context without its last `n_tokens` tokens; always shorter than it was."""
+    encoded = tokenizer(context, add_special_tokens=False, return_offsets_mapping=True)
+    offsets = encoded["offset_mapping"]
+    if n_tokens >= len(offsets):
+        return ""
+    end = offsets[len(offsets) - n_tokens][0]
+    return context[: min(end, len(context) - 1)]

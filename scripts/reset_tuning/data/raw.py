@@ -1,0 +1,331 @@
+"""Records out of raw files of any container, told apart by their content and never by their name.
+
+Plain, gzip and zip files; JSON lines, JSON lists, JSON objects, csv with a header, parquet. All but
+parquet and single JSON objects are streamed, so a file may be larger than memory.
+"""
+
+import csv
+import gzip
+import io
+import json
+import logging
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reset_tuning.errors import InputError
+
+Record = dict[str, Any]
+Row = tuple[str, Record]  # where the record stands ("file:line" or "file:index"), the record
+
+_logger = logging.getLogger(__name__)
+_CHUNK = 1 << 20
+_PEEK = 4096
+_BOM = b"\xef\xbb\xbf"
+_JSON_SPACE = " \t\r\n"
+_PARQUET_ROWS = 1000
+_BROKEN_STREAM = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, OSError)
+
+
+def read_records(path: Path, name: str = "") -> Iterator[Row]:
+    """Yield (source row, record) for every record of a raw file.
+
+    `name` stands for the file in source rows (default: its own name). These count from 1: lines in
+    JSON lines, records in everything else; a zip's members follow its name after a slash. Raises
+    InputError for a missing, empty, truncated or malformed file, for text that is not UTF-8 and for
+    content that is none of the known containers.
+    """
+    name = name or path.name
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise InputError(
+            f"raw file {path} cannot be opened ({error.strerror}); fetch the dataset again"
+        ) from error
+    try:
+        with stream:
+            yield from _read_stream(_buffered(stream), name)
+    except _BROKEN_STREAM as error:
+        raise InputError(
+            f"{name} is truncated or damaged ({error}); fetch the file again"
+        ) from error
+
+
+def _buffered(stream: Any) -> io.BufferedReader:
+    """Return the stream with a `peek` that is long enough to tell what it holds."""
+    return io.BufferedReader(stream, _CHUNK)
+
+
+def _read_stream(stream: io.BufferedReader, name: str) -> Iterator[Row]:
+    head = stream.peek(_PEEK)[:_PEEK]
+    if head[:2] == b"\x1f\x8b":
+        yield from _read_stream(_buffered(gzip.GzipFile(fileobj=stream)), name)
+    elif head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        yield from _read_zip(stream, name)
+    elif head[:4] == b"PAR1":
+        yield from _read_parquet(stream, name)
+    else:
+        yield from _read_text(stream, head, name)
+
+
+def _read_zip(stream: io.BufferedReader, name: str) -> Iterator[Row]:
+    """Yield the records of all members in the order of their names."""
+    # A zip inside another archive cannot seek: its bytes are small enough to hold.
+    whole = stream if stream.seekable() else io.BytesIO(stream.read())
+    with zipfile.ZipFile(whole) as archive:
+        members = sorted(
+            member.filename
+            for member in archive.infolist()
+            if not member.is_dir() and not _is_hidden(member.filename)
+        )
+        if not members:
+            raise InputError(f"{name} is a zip file without members")
+        for member in members:
+            with archive.open(member) as content:
+                yield from _read_stream(_buffered(content), f"{name}/{member}")
+
+
+def _is_hidden(member: str) -> bool:
+    """Say whether a zip member is an operating system's own file (__MACOSX/, .DS_Store)."""
+    return any(part.startswith((".", "__MACOSX")) for part in Path(member).parts)
+
+
+def _read_parquet(stream: io.BufferedReader, name: str) -> Iterator[Row]:
+    try:
+        source = stream if stream.seekable() else io.BytesIO(stream.read())
+        table = pq.ParquetFile(source)
+        index = 0
+        for batch in table.iter_batches(batch_size=_PARQUET_ROWS):
+            for record in batch.to_pylist():
+                index += 1
+                yield f"{name}:{index}", record
+    except pa.ArrowException as error:
+        raise InputError(f"{name} is not a readable parquet file: {error}") from error
+
+
+def _read_text(stream: io.BufferedReader, head: bytes, name: str) -> Iterator[Row]:
+    """Tell JSON lists, JSON objects, JSON lines and csv apart by their first characters."""
+    first = head.removeprefix(_BOM).lstrip()[:1]
+    if not head.strip():
+        raise InputError(f"{name} is empty")
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise InputError(f"{name} is UTF-16 text; convert the file to UTF-8")
+    if b"\x00" in head:
+        raise InputError(_unknown(name))
+    if head.startswith(b"version https://git-lfs"):
+        raise InputError(f"{name} is a Git LFS pointer, not the data; fetch it with `git lfs pull`")
+    if first == b"[":
+        yield from _read_json_list(stream, name)
+    elif first == b"{":
+        yield from _read_json_objects(stream, name)
+    elif first == b"<":
+        raise InputError(f"{name} is a web page or XML, not a data file; fetch it again")
+    else:
+        yield from _read_csv(stream, name)
+
+
+# --- JSON ---------------------------------------------------------------------------------------
+
+
+def _read_json_objects(stream: io.BufferedReader, name: str) -> Iterator[Row]:
+    """Yield JSON lines, or the objects of a file whose first line is not yet a whole object."""
+    line = stream.readline().removeprefix(_BOM)
+    number = 1
+    while not line.strip():
+        line, number = stream.readline(), number + 1
+    if not _is_whole_object(line):
+        rest = io.BufferedReader(_Prefixed(line, stream), _CHUNK)
+        yield from _read_json_stream(_Text(rest, name, number), name, is_list=False)
+        return
+    while line:
+        if line.strip():
+            yield f"{name}:{number}", _record_of_line(line, name, number)
+        line, number = stream.readline(), number + 1
+
+
+def _is_whole_object(line: bytes) -> bool:
+    """Say whether the first line is JSON lines' first record rather than the start of a longer one.
+
+    A line that ends in `}` is taken for one even when malformed, so that its number is reported.
+    """
+    try:
+        json.loads(line)
+    except ValueError:
+        return line.rstrip().endswith(b"}") and line.count(b"{") == line.count(b"}")
+    return True
+
+
+def _record_of_line(line: bytes, name: str, number: int) -> Record:
+    try:
+        record = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(_not_utf8(f"{name} line {number}")) from error
+    except ValueError as error:
+        raise InputError(f"{name} line {number} is not valid JSON: {error}") from error
+    return _checked(record, f"{name} line {number}")
+
+
+def _read_json_list(stream: io.BufferedReader, name: str) -> Iterator[Row]:
+    """Yield the members of one JSON list without holding the file."""
+    yield from _read_json_stream(_Text(stream, name, 1), name, is_list=True)
+
+
+def _read_json_stream(text: "_Text", name: str, *, is_list: bool) -> Iterator[Row]:
+    """Yield the values of a JSON list, or of a sequence of JSON objects, one after the other."""
+    index = 0
+    text.skip(_JSON_SPACE)
+    if is_list:
+        text.take("[")
+        text.skip(_JSON_SPACE)
+    while not text.ended and not (is_list and text.starts("]")):
+        index += 1
+        yield f"{name}:{index}", _checked(text.value(), f"{name} record {index}")
+        text.skip(_JSON_SPACE)
+        if is_list and not text.starts("]"):
+            text.take(",")
+            text.skip(_JSON_SPACE)
+    if is_list:
+        text.take("]")
+    if index == 0:
+        raise InputError(f"{name} holds no records")
+
+
+def _checked(record: Any, where: str) -> Record:
+    if not isinstance(record, dict):
+        raise InputError(f"{where} is a JSON {type(record).__name__}, not an object")
+    return record
+
+
+def _not_utf8(where: str) -> str:
+    return f"{where} is not UTF-8 text; convert the file to UTF-8"
+
+
+def _unknown(name: str) -> str:
+    known = "JSON lines, a JSON list or object, csv with a header, parquet, gzip or zip"
+    return f"{name} holds none of the known contents ({known}); is it the right file?"
+
+
+class _Prefixed(io.RawIOBase):
+    """A stream with some bytes put back in front of it."""
+
+    def __init__(self, prefix: bytes, stream: io.BufferedReader):
+        self._prefix, self._stream = prefix, stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        chunk = self._prefix[: len(buffer)] or self._stream.read(len(buffer))
+        self._prefix = self._prefix[len(buffer) :]
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+
+class _Text:
+    """A window over a UTF-8 stream from which JSON values are taken one at a time."""
+
+    def __init__(self, stream: io.BufferedReader, name: str, line: int):
+        self._reader = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+        self._name, self._line = name, line
+        self._buffer, self._position, self._finished = "", 0, False
+        self._decoder = json.JSONDecoder()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left, neither in the window nor in the stream."""
+        return self._position >= len(self._buffer) and not self._grow(_CHUNK)
+
+    def starts(self, character: str) -> bool:
+        return not self.ended and self._buffer[self._position] == character
+
+    def skip(self, characters: str) -> None:
+        while not self.ended and self._buffer[self._position] in characters:
+            self._position += 1
+
+    def take(self, character: str) -> None:
+        if not self.starts(character):
+            found = "the end of the file" if self.ended else repr(self._buffer[self._position])
+            raise InputError(
+                f"{self._name} line {self._line_at(self._position)} is not valid JSON: expected "
+                f"{character!r}, found {found}; is the file whole?"
+            )
+        self._position += 1
+
+    def value(self) -> Any:
+        """Return the JSON value that starts here; the window grows until it holds it whole."""
+        size = _CHUNK
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._buffer, self._position)
+            except json.JSONDecodeError as error:
+                if not self._may_go_on(error) or not self._grow(size):
+                    raise InputError(
+                        f"{self._name} line {self._line_at(error.pos)} is not valid JSON: "
+                        f"{error.msg}; is the file whole?"
+                    ) from error
+                size *= 2  # doubling keeps the repeated parsing of a long value linear
+            else:
+                self._position = end
+                return value
+
+    def _may_go_on(self, error: json.JSONDecodeError) -> bool:
+        """Say whether more text could mend the error: it lies at the end of the window."""
+        return error.msg.startswith("Unterminated") or error.pos >= len(self._buffer) - 16
+
+    def _grow(self, size: int) -> bool:
+        """Drop what was taken and read on; return False at the end of the stream."""
+        if self._finished:
+            return False
+        try:
+            more = self._reader.read(size)
+        except UnicodeDecodeError as error:
+            where = f"{self._name} line {self._line_at(len(self._buffer))} or after"
+            raise InputError(_not_utf8(where)) from error
+        self._line = self._line_at(self._position)
+        self._buffer = self._buffer[self._position :] + more
+        self._position = 0
+        self._finished = not more
+        return bool(more)
+
+    def _line_at(self, position: int) -> int:
+        return self._line + self._buffer.count("\n", 0, position)
+
+
+# --- csv ----------------------------------------------------------------------------------------
+
+
+def _read_csv(stream: io.BufferedReader, name: str) -> Iterator[Row]:
+    """Yield the records of a csv file with a header; a field may hold line breaks."""
+    csv.field_size_limit(sys.maxsize)
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    try:
+        rows = csv.reader(text, strict=True)
+        header = next(rows)
+        if not _is_header(header):
+            raise InputError(_unknown(name))
+        for index, fields in enumerate(rows, start=1):
+            if fields:
+                yield f"{name}:{index}", _csv_record(header, fields, f"{name} record {index}")
+    except UnicodeDecodeError as error:
+        raise InputError(_not_utf8(name)) from error
+    except csv.Error as error:
+        raise InputError(f"{name} is not valid csv near line {rows.line_num}: {error}") from error
+
+
+def _is_header(fields: list[str]) -> bool:
+    """Say whether a first line can be a csv header: at least two distinct short column names."""
+    names = [field.strip() for field in fields]
+    short = all(len(name) <= 60 and "\x00" not in name for name in names)
+    return len(names) >= 2 and len(set(names)) == len(names) and short
+
+
+def _csv_record(header: list[str], fields: list[str], where: str) -> Record:
+    if len(fields) != len(header):
+        raise InputError(f"{where} has {len(fields)} fields where the header has {len(header)}")
+    return dict(zip(header, fields, strict=True))

@@ -1,0 +1,258 @@
+"""Readers of question-answering and summarization sets."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from reset_tuning.data.candidates import Candidate, clean, clean_all
+from reset_tuning.data.passages import answer_finder, choose_passages
+from reset_tuning.data.raw import Record
+from reset_tuning.data.readers.formats import Format, ReaderOptions, signatures
+
+_TAG = re.compile(r"<[^>]*>")
+_SOURCE_END = re.compile(r"< EOT >\s*")
+_PASSAGE_WORDS = 100  # the length of RobustQA's and DPR's passages
+_NO_ANSWER = "No Answer Present."  # MS MARCO's way to say that the list is empty
+_BIOASQ_TYPES = {"factoid", "list"}  # those with an answer to extract, as in RobustQA
+
+
+# --- extractive question answering ----------------------------------------------------------------
+
+
+def _extractive(
+    question: Any, answers: Any, passages: Sequence[str], options: ReaderOptions, *faults: str
+) -> Candidate:
+    """Return an extractive candidate over at most `max_passages` passages.
+
+    Answers that stand in these passages come first, so that a model is trained on a span of its
+    context; the others stay as further references.
+    """
+    references = tuple(dict.fromkeys(clean_all(answers)))
+    known = [passage for passage in passages if passage.strip()]
+    finder = answer_finder(references)
+    chosen, ranks = choose_passages(
+        known, lambda index: finder(known[index]), options.max_passages, options.gold
+    )
+    return Candidate(
+        context="\n".join(chosen),
+        question=clean(question),
+        references=_found_first(references, chosen) if ranks else references,
+        gold_ranks=ranks,
+        faults=frozenset(faults if known else (*faults, "no_context")),
+    )
+
+
+def _found_first(references: tuple[str, ...], passages: Sequence[str]) -> tuple[str, ...]:
+    """Return the references with those that some passage holds in front, else in their order."""
+
+    def is_missing(reference: str) -> bool:
+        finder = answer_finder([reference])
+        return not any(finder(passage) for passage in passages)
+
+    return tuple(sorted(references, key=is_missing))
+
+
+def read_passages(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
+    """Yield a question with retrieved passages: DPR/FiD `ctxs`, RobustQA `passages`, or none."""
+    if "ctxs" in record:
+        passages = [clean(passage["text"]) for passage in record["ctxs"]]
+    elif "passages" in record:
+        passages = _passage_texts(record["passages"])
+    else:
+        passages = list(clean_all(record.get("context")))
+    question = record["question"] if "question" in record else record["query"]
+    answers = record["answers"] if "answers" in record else record["answer"]
+    if isinstance(answers, dict):  # SQuAD's columns {text, answer_start}
+        answers = answers["text"]
+    yield _extractive(question, answers, passages, options)
+
+
+def _passage_texts(passages: Any) -> list[str]:
+    if not isinstance(passages, list):
+        raise TypeError(f"passages must be a list, not {type(passages).__name__}")
+    return [clean(item["text"] if isinstance(item, dict) else item) for item in passages]
+
+
+def questions_of(record: Record) -> Iterator[tuple[str, Record]]:
+    """Yield a record itself, or the questions of a MultiQA record with its documents.
+
+    MultiQA's files start with a header, which holds no question.
+    """
+    if "header" in record:
+        return
+    if "qas" not in record:
+        yield "", record
+        return
+    passages = [text for document in record["context"]["documents"] for text in _texts(document)]
+    for number, question in enumerate(record["qas"], start=1):
+        answers = _multiqa_answers(question["answers"])
+        yield (
+            str(number),
+            {"question": question["question"], "answers": answers, "passages": passages},
+        )
+
+
+def _texts(document: Record) -> list[str]:
+    """Return a MultiQA document as passages; a web page is rebuilt from its words and cut up."""
+    tags = document.get("metadata", {}).get("tokens", {}).get("text", {}).get("is_html_token")
+    if not tags:
+        return [clean(document["text"])]
+    tokens = zip(document["tokens"]["text"], tags, strict=True)
+    words = [token[0] for token, is_tag in tokens if not is_tag]
+    starts = range(0, len(words), _PASSAGE_WORDS)
+    return [" ".join(words[start : start + _PASSAGE_WORDS]) for start in starts]
+
+
+def _multiqa_answers(answers: Record) -> list[str]:
+    """Return the spans of MultiQA's answer candidates, without the web page's tags."""
+    candidates = answers["open-ended"]["answer_candidates"]
+    spans = [candidate.get("extractive", {}).get("single_answer") for candidate in candidates]
+    return [_TAG.sub("", clean(span["answer"])) for span in spans if span]
+
+
+def read_searchqa(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
+    """Yield a raw Jeopardy question with the snippets that a search engine found for it."""
+    if "search_results" not in record:
+        yield from read_passages(record, options)
+        return
+    results = record["search_results"]
+    found = results["snippets"] if isinstance(results, dict) else [r["snippet"] for r in results]
+    snippets = [clean(snippet) for snippet in found]
+    yield _extractive(record["question"], record["answer"], snippets, options)
+
+
+def bioasq_questions(record: Record) -> Iterator[tuple[str, Record]]:
+    """Yield the questions of a golden file, or a record that is one already."""
+    if "questions" not in record:
+        yield "", record
+        return
+    for number, question in enumerate(record["questions"], start=1):
+        yield str(number), question
+
+
+def read_bioasq(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
+    """Yield a BioASQ question; its exact answer is a string, a list or a list of synonym lists."""
+    snippets = [clean(snippet["text"]) for snippet in record.get("snippets") or []]
+    faults = () if record["type"] in _BIOASQ_TYPES else ("unsupported_type",)
+    yield _extractive(record["body"], record.get("exact_answer"), snippets, options, *faults)
+
+
+# --- abstractive question answering ---------------------------------------------------------------
+
+
+def ms_marco_rows(record: Record) -> Iterator[tuple[str, Record]]:
+    """Yield a row itself, or the rows of the raw v2.1 file, an object of columns keyed by row."""
+    if not isinstance(record["query"], dict):
+        yield "", record
+        return
+    for key in record["query"]:
+        yield key, {name: column.get(key) for name, column in record.items()}
+
+
+def read_ms_marco(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
+    """Yield an MS MARCO query; the passages that annotators selected count as gold."""
+    pairs = [(text, bool(chosen)) for text, chosen in _ms_marco_passages(record["passages"])]
+    known = [(text, selected) for text, selected in pairs if text.strip()]
+    chosen, ranks = choose_passages(
+        [text for text, _ in known],
+        lambda index: known[index][1],
+        options.max_passages,
+        options.gold,
+    )
+    yield Candidate(
+        context="\n".join(chosen),
+        question=clean(record["query"]),
+        references=_ms_marco_answers(record.get(options.answers)),
+        gold_ranks=ranks,
+        faults=frozenset() if known else frozenset({"no_context"}),
+    )
+
+
+def _ms_marco_passages(passages: Any) -> list[tuple[str, Any]]:
+    """Return (text, is_selected) from the hub's struct of lists or the raw list of structs.
+
+    The test files have no `is_selected`.
+    """
+    if isinstance(passages, dict):
+        texts = [clean(text) for text in passages["passage_text"]]
+        return list(zip(texts, passages.get("is_selected") or [0] * len(texts), strict=True))
+    return [(clean(row["passage_text"]), row.get("is_selected", 0)) for row in passages]
+
+
+def _ms_marco_answers(answers: Any) -> tuple[str, ...]:
+    """Return the answers; the raw files write an empty list as the text "[]"."""
+    if answers == "[]":
+        return ()
+    return tuple(text for text in clean_all(answers) if text != _NO_ANSWER)
+
+
+# --- summarization --------------------------------------------------------------------------------
+
+
+def read_cnn_dailymail(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
+    """Yield an article with its highlights."""
+    yield Candidate(context=clean(record["article"]), references=clean_all(record["highlights"]))
+
+
+def read_wikisum(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
+    """Yield a wikiHow article with its summary, or WikiAsp's cited texts with the article's parts.
+
+    WikiAsp stands in for the WikiSum of Liu et al. (2018): its `inputs` are sentences of the cited
+    pages, its `targets` (aspect, text) pairs.
+    """
+    if "summary" in record:
+        context, summary = clean(record["article"]), clean(record["summary"])
+    else:
+        sentences = [_SOURCE_END.sub("", clean(sentence)) for sentence in record["inputs"]]
+        context = "\n".join(sentence for sentence in sentences if sentence.strip())
+        summary = "\n".join(clean(text) for _, text in record["targets"])
+    yield Candidate(context=context, references=clean_all(summary))
+
+
+_MULTIQA = ("context qas", "header")
+
+CONTEXT_FORMATS = (
+    Format(
+        "passages",
+        "extractive_qa",
+        signatures(
+            "question answers ctxs",
+            "query answers passages",
+            "question answers context",
+            "question answer",
+            *_MULTIQA,
+        ),
+        read_passages,
+        expand=questions_of,
+        excluded=frozenset({"search_results", "query_type", "wellFormedAnswers"}),
+        rules=("no_context",),
+    ),
+    Format(
+        "bioasq",
+        "extractive_qa",
+        signatures("questions", "body type"),
+        read_bioasq,
+        expand=bioasq_questions,
+        rules=("unsupported_type", "no_context"),
+    ),
+    Format(
+        "searchqa",
+        "extractive_qa",
+        signatures("question answer search_results", *_MULTIQA),
+        read_searchqa,
+        expand=questions_of,
+        rules=("no_context",),
+    ),
+    Format(
+        "ms_marco",
+        "abstractive_qa",
+        signatures("query passages answers", "query passages wellFormedAnswers", "query passages"),
+        read_ms_marco,
+        expand=ms_marco_rows,
+        rules=("no_context",),
+    ),
+    Format("cnn_dailymail", "summarization", signatures("article highlights"), read_cnn_dailymail),
+    Format(
+        "wikisum", "summarization", signatures("article summary", "inputs targets"), read_wikisum
+    ),
+)

@@ -1,0 +1,91 @@
+"""Reader of OpenAssistant conversations: messages, or trees of messages."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from reset_tuning.data.candidates import Candidate, clean, clean_all
+from reset_tuning.data.raw import Record, Row
+from reset_tuning.data.readers.formats import Format, ReaderOptions, signatures
+
+_PARENT = "parent_message"
+
+
+def messages_of(record: Record) -> Iterator[tuple[str, Record]]:
+    """Yield a message itself, or the messages of a tree with their parents' ids filled in."""
+    if "prompt" not in record:
+        yield "", record
+        return
+    waiting: list[tuple[Record, str | None]] = [(record["prompt"], None)]
+    count = 0
+    while waiting:
+        message, parent = waiting.pop()
+        count += 1
+        yield str(count), {**message, "parent_id": parent}
+        replies = message.get("replies") or []
+        waiting.extend((reply, message["message_id"]) for reply in reversed(replies))
+
+
+def join_parents(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield every message with the message that it replies to, or null, under `parent_message`."""
+    messages = [(row, _slim(message)) for row, message in rows]
+    by_id = {message["message_id"]: message for _, message in messages}
+    for row, message in messages:
+        yield row, {**message, _PARENT: by_id.get(message["parent_id"])}
+
+
+def _slim(message: Record) -> Record:
+    keys = ("message_id", "parent_id", "text", "role", "lang", "deleted", "rank", "labels")
+    return {key: message.get(key) for key in keys}
+
+
+def read_message(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
+    """Yield a reply to a root prompt as its candidate; any other message has a fault.
+
+    The rating is the mean of the annotators' `quality` labels (0 to 1), PAPER §2; `rank` orders the
+    replies to one prompt (0 = best) and is no rating.
+    """
+    parent = record[_PARENT]
+    rating, raters = _quality(record["labels"])
+    is_pair = (
+        record["role"] == "assistant"
+        and parent is not None
+        and parent["role"] == "prompter"
+        and parent["parent_id"] is None
+        and not record["deleted"]
+        and not parent["deleted"]
+    )
+    yield Candidate(
+        instruction=clean(parent["text"]) if is_pair else "",
+        references=clean_all(record["text"]),
+        language=record["lang"],
+        rating=rating,
+        raters=raters,
+        group=record["parent_id"],
+        rank=record["rank"],
+        faults=frozenset() if is_pair else frozenset({"not_assistant_pair"}),
+    )
+
+
+def _quality(labels: Any) -> tuple[float | None, int]:
+    """Return (mean quality, number of annotators) from either published form of the labels."""
+    if not labels:
+        return None, 0
+    if "name" in labels:  # the hub's rows: parallel lists
+        rows = zip(labels["name"], labels["value"], labels["count"], strict=True)
+        values = {name: (value, count) for name, value, count in rows}
+    else:  # the raw export: {"quality": {"value": …, "count": …}}
+        values = {name: (label.get("value"), label.get("count")) for name, label in labels.items()}
+    value, count = values.get("quality", (None, 0))
+    return (None if value is None else float(value)), int(count or 0)
+
+
+OASST1 = Format(
+    "oasst1",
+    "instruction",
+    signatures("message_id parent_id text role", "message_id text role", "message_tree_id prompt"),
+    read_message,
+    expand=messages_of,
+    join=join_parents,
+    rules=("not_assistant_pair",),
+    grouped=True,
+)

@@ -1,0 +1,1 @@
+"""Figures (matplotlib) and readable renderings of the tables; nothing is computed here."""

@@ -1,0 +1,190 @@
+"""The client of LLM judges: bounded concurrency, bounded retries, and no lost run."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import openai
+
+from reset_tuning.judging.replies import CONTENT_FILTER, InvalidReply, JudgeReply, read_response
+from reset_tuning.judging.requests import JudgeRequest
+from reset_tuning.judging.server import Endpoint
+from reset_tuning.scoring.progress import Progress
+
+AUTHENTICATION = "authentication"
+QUOTA = "insufficient_quota"
+_TRANSIENT = ("rate_limit", "timeout", "connection", "server_error", "conflict")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_DETAIL_LENGTH = 300
+
+OnReply = Callable[[JudgeRequest, JudgeReply], None]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How hard an endpoint is pressed; none of this changes what it replies."""
+
+    concurrency: int = 8
+    attempts: int = 8  # with the pauses below about a minute, the period of most rate limits
+    invalid_attempts: int = 3  # an unusable reply may have been paid for
+    timeout_seconds: float = 120.0
+    first_pause_seconds: float = 0.5
+    longest_pause_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why one attempt failed, and what the endpoint says about waiting."""
+
+    kind: str
+    detail: str
+    retry_after: float | None = None
+
+
+@dataclass
+class _Job:
+    """What the workers of one job share."""
+
+    client: openai.AsyncOpenAI
+    limits: Limits
+    api_key: str
+    on_reply: OnReply
+    progress: Progress
+    replies: dict[str, JudgeReply] = field(default_factory=dict)
+    answered: bool = False
+    rejected_keys: int = 0
+    closed: str | None = None  # the failure that every further request would meet too
+
+
+def ask_all(
+    requests: Sequence[JudgeRequest], endpoint: Endpoint, limits: Limits, on_reply: OnReply
+) -> dict[str, JudgeReply]:
+    """Send distinct requests and return one reply by key for each of them.
+
+    `on_reply` is called for every reply that came, at once, before the next request is sent by the
+    same worker. No failure raises: a request without a reply has an `error` "type: detail".
+    """
+    return asyncio.run(_ask_all(requests, endpoint, limits, on_reply))
+
+
+async def _ask_all(
+    requests: Sequence[JudgeRequest], endpoint: Endpoint, limits: Limits, on_reply: OnReply
+) -> dict[str, JudgeReply]:
+    # Retries are ours: the client's own would retry an empty account and not a truncated reply.
+    client = openai.AsyncOpenAI(
+        base_url=endpoint.base_url,
+        api_key=endpoint.api_key,
+        max_retries=0,
+        timeout=limits.timeout_seconds,
+        http_client=openai.DefaultAsyncHttpxClient(trust_env=not _is_loopback(endpoint.base_url)),
+    )
+    logging.info("judging at %s", client.base_url)
+    job = _Job(client, limits, endpoint.api_key, on_reply, Progress("judged", len(requests)))
+    queue = iter(requests)
+    async with client, asyncio.TaskGroup() as workers:
+        for _ in range(min(limits.concurrency, len(requests))):
+            workers.create_task(_work(job, queue))
+    return job.replies
+
+
+async def _work(job: _Job, queue: Iterator[JudgeRequest]) -> None:
+    for request in queue:
+        reply = await _ask(job, request)
+        job.replies[request.key] = reply
+        if reply.response is not None:
+            job.on_reply(request, reply)
+        job.progress.add(failed=int(reply.error is not None))
+
+
+async def _ask(job: _Job, request: JudgeRequest) -> JudgeReply:
+    """Ask until there is a reply or no hope for one."""
+    attempt = 0
+    while True:
+        if job.closed is not None:
+            return JudgeReply(request.model, error=f"{job.closed}: not sent, as others failed")
+        outcome = await _attempt(job.client, request)
+        if isinstance(outcome, JudgeReply):
+            job.answered = True
+            return outcome
+        attempt += 1
+        _note(job, outcome)
+        if attempt >= _attempts(outcome, job.limits):
+            detail = " ".join(outcome.detail.split())[:_DETAIL_LENGTH]
+            detail = detail.replace(job.api_key, "***")
+            return JudgeReply(request.model, error=f"{outcome.kind}: {detail}")
+        await asyncio.sleep(_pause(job.limits, outcome, attempt, request.key))
+
+
+async def _attempt(client: openai.AsyncOpenAI, request: JudgeRequest) -> JudgeReply | Failure:
+    """Send one request once."""
+    try:
+        raw = await client.chat.completions.with_raw_response.create(**request.body())
+        return read_response(raw.text, request.model)
+    except InvalidReply as error:
+        return Failure("invalid_reply", str(error))
+    except openai.APITimeoutError as error:
+        return Failure("timeout", str(error))
+    except openai.APIConnectionError as error:
+        return Failure("connection", f"{error} {error.__cause__ or ''}")
+    except openai.APIStatusError as error:
+        if CONTENT_FILTER in (error.code or ""):  # some endpoints refuse a prompt with status 400
+            return JudgeReply(request.model, finish_reason=CONTENT_FILTER)
+        return Failure(_kind(error), str(error), _retry_after(error))
+    except (openai.OpenAIError, ValueError) as error:
+        return Failure("invalid_reply", f"{type(error).__name__}: {error}")
+
+
+def _kind(error: openai.APIStatusError) -> str:
+    """Name a failed HTTP status."""
+    status = error.status_code
+    if status in (401, 403):
+        return AUTHENTICATION
+    if QUOTA in (error.code, error.type):
+        return QUOTA
+    if status >= 500:
+        return "server_error"
+    names = {408: "timeout", 409: "conflict", 429: "rate_limit"}
+    return names.get(status, f"http_{status}")
+
+
+def _attempts(failure: Failure, limits: Limits) -> int:
+    """Return how often a request is tried that fails like this."""
+    if failure.kind == "invalid_reply":
+        return limits.invalid_attempts
+    return limits.attempts if failure.kind in _TRANSIENT else 1
+
+
+def _note(job: _Job, failure: Failure) -> None:
+    """Stop sending when the account is empty, or when the key was never once accepted."""
+    if failure.kind == QUOTA:
+        job.closed = QUOTA
+    elif failure.kind == AUTHENTICATION and not job.answered:
+        job.rejected_keys += 1
+        if job.rejected_keys >= job.limits.concurrency:
+            job.closed = AUTHENTICATION
+
+
+def _pause(limits: Limits, failure: Failure, attempt: int, key: str) -> float:
+    """Return the seconds to wait: what the endpoint asks for, or twice as long every time."""
+    if failure.retry_after is not None:
+        return min(failure.retry_after, limits.longest_pause_seconds)
+    pause = min(limits.first_pause_seconds * 2 ** (attempt - 1), limits.longest_pause_seconds)
+    # Spread by content, so that requests refused together do not come back together.
+    return pause * (0.75 + 0.5 * int(key[:4], 16) / 0xFFFF)
+
+
+def _retry_after(error: openai.APIStatusError) -> float | None:
+    headers = error.response.headers
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            return max(float(headers[name]) * unit, 0.0)
+        except (KeyError, ValueError):
+            continue
+    return None
+
+
+def _is_loopback(base_url: str | None) -> bool:
+    """Tell whether a server runs here, where a proxy from the environment would not find it."""
+    return base_url is not None and urlsplit(base_url).hostname in _LOOPBACK

@@ -1,0 +1,87 @@
+"""Strict reading of what an endpoint sent back: a reply, a refusal, or nothing usable."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+CONTENT_FILTER = "content_filter"
+EMPTY_OUTPUT = "empty_output"
+
+
+class InvalidReply(ValueError):
+    """The endpoint answered with success, but not with a chat completion."""
+
+
+@dataclass(frozen=True)
+class JudgeReply:
+    """What one request came to.
+
+    `reply` is the judge's text, verbatim; it is None with a finish reason for a refusal, and None
+    with an `error` ("type: detail") when no reply came. `response` is the raw JSON text.
+    """
+
+    model: str
+    reply: str | None = None
+    finish_reason: str | None = None
+    error: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    response: str | None = None
+
+
+def read_response(text: str, requested_model: str) -> JudgeReply:
+    """Read the body of a successful HTTP response; raise InvalidReply when it is no completion.
+
+    Endpoints and their proxies are known to answer 200 with an HTML page, with truncated JSON, and
+    with JSON that has no choices or no text.
+    """
+    body = _json_object(text)
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        raise InvalidReply(f"the reply has no choices: {_start(text)}")
+    message = choices[0].get("message")
+    if not isinstance(message, dict):
+        raise InvalidReply(f"the reply has no message: {_start(text)}")
+    return JudgeReply(
+        model=_text(body.get("model")) or requested_model,
+        reply=_content(message, choices[0].get("finish_reason"), text),
+        finish_reason=_text(choices[0].get("finish_reason")),
+        prompt_tokens=_count(body, "prompt_tokens"),
+        completion_tokens=_count(body, "completion_tokens"),
+        response=text,
+    )
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        body = json.loads(text)
+    except ValueError as error:
+        raise InvalidReply(f"the reply is not JSON ({error}): {_start(text)}") from error
+    if not isinstance(body, dict):
+        raise InvalidReply(f"the reply is not a JSON object: {_start(text)}")
+    return body
+
+
+def _content(message: dict[str, Any], finish_reason: Any, text: str) -> str | None:
+    """Return the judge's text, or None when it refused to give one."""
+    content = _text(message.get("content"))
+    if content and content.strip():
+        return content
+    if finish_reason == CONTENT_FILTER or message.get("refusal"):
+        return None
+    raise InvalidReply(f"the reply has no text: {_start(text)}")
+
+
+def _text(value: Any) -> str | None:
+    """Return a string that every table can hold; a lone surrogate in JSON is not valid UTF-8."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
+
+
+def _count(body: dict[str, Any], name: str) -> int | None:
+    usage = body.get("usage")
+    value = usage.get(name) if isinstance(usage, dict) else None
+    return value if isinstance(value, int) else None
+
+
+def _start(text: str) -> str:
+    return repr(text[:120])

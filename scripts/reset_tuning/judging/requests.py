@@ -1,0 +1,62 @@
+"""What is asked of a judge: one request per distinct question and answer (PAPER section 6)."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from reset_tuning.errors import InputError
+
+
+@dataclass(frozen=True)
+class JudgeRequest:
+    """One chat completion; equal requests have equal keys, whatever rows they come from."""
+
+    model: str
+    system: str
+    user: str
+    temperature: float
+    max_tokens: int
+
+    def body(self) -> dict[str, Any]:
+        """Return the arguments of the chat completion."""
+        return {
+            "model": self.model,
+            "messages": [
+                {"role": "system", "content": self.system},
+                {"role": "user", "content": self.user},
+            ],
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of model, messages and parameters: the address of the reply in the records."""
+        text = json.dumps(self.body(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def build_request(
+    spec: Mapping[str, Any], prompt: Mapping[str, str], question: str, answer: str
+) -> JudgeRequest:
+    """Fill the judge's prompt with a raw instruction and an answer.
+
+    Raises InputError when the prompt has other fields than {question} and {answer}.
+    """
+    try:
+        user = prompt["user"].format(question=question, answer=answer)
+    except (KeyError, IndexError, ValueError) as error:
+        raise InputError(
+            f"the judge's prompt {spec.get('prompt', '')} has a field other than {{question}} and "
+            f"{{answer}} ({error}); write literal braces twice"
+        ) from error
+    return JudgeRequest(
+        model=spec["model"],
+        system=prompt["system"],
+        user=user,
+        temperature=float(spec.get("temperature", 0)),
+        max_tokens=int(spec.get("max_tokens", 512)),
+    )

@@ -1,0 +1,1 @@
+"""Generation: what is drawn (decodings, pool), by which backend, and what is already known."""

@@ -1,0 +1,127 @@
+"""SummaC-ZS (PAPER section 3): entailment of an answer's sentences by the context's sentences.
+
+Max over the context's sentences, mean over the answer's. Two variants come from one pass of the NLI
+model: `summac_zs_entailment` (entailment only, in [0, 1]) and `summac_zs` (the package's default,
+entailment minus contradiction, in [-1, 1]).
+"""
+
+import logging
+import math
+import re
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Any
+
+import pandas as pd
+
+from reset_tuning.errors import InputError
+from reset_tuning.scoring.progress import Progress
+from reset_tuning.scoring.sentences import sentence_splitter
+from reset_tuning.scoring.summac_package import SummaCPackage
+from reset_tuning.scoring.table import EMPTY_OUTPUT, UNDEFINED, Score, is_empty, scored
+
+KINDS = ("abstractive_qa", "summarization")
+METRICS = ("summac_zs_entailment", "summac_zs")
+_IMPLEMENTATIONS = {"package": SummaCPackage}
+_PAIRS_PER_CALL = 32  # the package lists all sentence pairs of a call before its first batch
+
+Pair = tuple[str, str]
+
+
+def score(
+    rows: pd.DataFrame, spec: dict[str, Any], model_path: str | None, threads: int
+) -> tuple[dict[str, list[Score]], dict[str, Any]]:
+    """Score abstractive answers and summaries; return the scores by metric and the settings.
+
+    An empty output scores 0. A non-empty answer without a sentence that can be scored (the package
+    ignores sentences of ten characters or fewer) is undefined: the package's 0 for it would beat
+    every honest answer with a negative score, and win a best-of-n selection.
+    """
+    scorer = _scorer(spec, model_path, threads)
+    documents = [document(*parts) for parts in zip(rows["context"], rows["question"], strict=True)]
+    pairs = list(zip(documents, rows["output"], strict=True))
+    known = _score_pairs(scorer, sorted({pair for pair in pairs if not is_empty(pair[1])}))
+    scores: dict[str, list[Score]] = {metric: [] for metric in METRICS}
+    for pair in pairs:
+        for metric, value in zip(METRICS, known.get(pair, (EMPTY_OUTPUT,) * 2), strict=True):
+            scores[metric].append(value)
+    cut = _count_cut(scorer, set(documents))
+    return scores, _settings(spec, scorer) | {"documents_cut": cut}
+
+
+def document(context: str | None, question: str | None) -> str:
+    """Return the text that an answer is compared with: the context, a question put in front.
+
+    A question without an end mark gets one, so that it stays a sentence of its own.
+
+    >>> document("It rains in Bergen.", "where does it rain")
+    'where does it rain? It rains in Bergen.'
+    """
+    if not question or not question.strip():
+        return context or ""
+    question = question.strip()
+    mark = "" if re.search(r"[.?!]$", question) else "?"
+    return f"{question}{mark} {context or ''}"
+
+
+def _scorer(spec: dict[str, Any], model_path: str | None, threads: int) -> SummaCPackage:
+    name = spec.get("implementation", "package")
+    if name not in _IMPLEMENTATIONS:
+        allowed = ", ".join(sorted(_IMPLEMENTATIONS))
+        raise InputError(f"unknown SummaC implementation {name!r}: use one of {allowed}")
+    return _IMPLEMENTATIONS[name](
+        model=model_path or spec["model"],
+        granularity=spec.get("granularity", "sentence"),
+        splitter=sentence_splitter(spec.get("splitter", "punkt_tab")),
+        batch_size=spec.get("batch_size", 128),
+        threads=threads,
+    )
+
+
+def _score_pairs(scorer: SummaCPackage, pairs: list[Pair]) -> dict[Pair, tuple[Score, Score]]:
+    """Score distinct (document, answer) pairs once each."""
+    known: dict[Pair, tuple[Score, Score]] = {}
+    scorable = []
+    for pair in pairs:
+        if scorer.count_document_parts(pair[0]) and scorer.count_answer_parts(pair[1]):
+            scorable.append(pair)
+        else:
+            known[pair] = (UNDEFINED, UNDEFINED)
+    progress = Progress("SummaC", len(scorable))
+    for chunk in _chunks(scorable):
+        for pair, values in zip(chunk, scorer.score(chunk), strict=True):
+            known[pair] = (_finite(values[0]), _finite(values[1]))
+        progress.add(len(chunk))
+    return known
+
+
+def _count_cut(scorer: SummaCPackage, documents: set[str]) -> int:
+    """Return how many documents are longer than what the package reads of them, and log it."""
+    limit = scorer.max_document_parts
+    cut = sum(scorer.count_document_parts(text) > limit for text in documents)
+    if cut:
+        message = "SummaC read only the first %d sentences of %d of %d documents"
+        logging.warning(message, limit, cut, len(documents))
+    return cut
+
+
+def _chunks(pairs: list[Pair]) -> Iterator[list[Pair]]:
+    for start in range(0, len(pairs), _PAIRS_PER_CALL):
+        yield pairs[start : start + _PAIRS_PER_CALL]
+
+
+def _finite(value: float) -> Score:
+    return scored(value) if math.isfinite(value) else Score(None, "error:not_finite")
+
+
+def _settings(spec: dict[str, Any], scorer: SummaCPackage) -> dict[str, Any]:
+    packages = {name: version(name) for name in ("summac", "transformers", "torch", "nltk")}
+    return packages | {
+        "implementation": spec.get("implementation", "package"),
+        "model": spec["model"],
+        "granularity": spec.get("granularity", "sentence"),
+        "splitter": spec.get("splitter", "punkt_tab"),
+        "dtype": scorer.dtype,
+        "entailment_index": scorer.entailment_index,
+        "contradiction_index": scorer.contradiction_index,
+    }

@@ -1,0 +1,275 @@
+"""Rejection sampling's choice: weighted top-1 of each example, a fixed number per set (PAPER §5).
+
+    s = s_task + weight * (1_IF s_IF + 1_CD s_faith),   s_task = 0 for instructions
+
+A sample is a candidate when every score it needs is there (status ok or empty_output) and its
+output is not empty. Ties of the best score go to the higher multiplicity, then to a seeded draw
+(purpose "tie"), then to the lower sample_id. All picks keep the same examples, those that `best`
+would keep, so that controls differ from ReSet in nothing but the response.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reset_tuning.errors import InputError
+from reset_tuning.scoring.table import SCORED_STATUSES, is_empty
+from reset_tuning.seeds import draw_fraction
+from reset_tuning.tables import read_table, table_schema, write_table
+
+INSTRUCTION_METRIC = "instruction_following"
+PICKS = ("best", "random", "original")
+ORDERS = ("random", "top_score")
+
+CountTokens = Callable[[list[str]], list[int]]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """One entry of the config's selections, with the metrics that its scores come from.
+
+    `faithfulness` and `task` map a kind of example to a metric; `judge` is the scorer whose
+    instruction_following counts.
+    """
+
+    name: str
+    judge: str
+    pick: str
+    per_set: int
+    weight: float
+    across_examples: str
+    faithfulness: Mapping[str, str]
+    task: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        for key, value, allowed in (
+            ("pick", self.pick, PICKS),
+            ("across_examples", self.across_examples, ORDERS),
+        ):
+            if value not in allowed:
+                raise InputError(
+                    f"selections.{self.name}.{key} is {value!r}, but must be one of "
+                    f"{', '.join(allowed)}"
+                )
+
+
+def select_files(
+    samples: Path,
+    pool: Path,
+    scores: Sequence[Path],
+    selected: Path,
+    ledger: Path,
+    selection: Selection,
+    seed: int,
+    count_tokens: CountTokens | None = None,
+) -> None:
+    """Read samples, pool and scores, and write the selected rows and their ledger."""
+    rows, counts = select(
+        read_table(samples, "generation"),
+        read_table(pool, "mixture"),
+        pd.concat([read_table(path, "score") for path in scores], ignore_index=True),
+        selection,
+        seed,
+    )
+    if count_tokens is not None and selection.pick != "original":
+        rows["n_response_tokens"] = count_tokens(rows["response"].tolist())
+    metadata = {"selection": selection.name, "pick": selection.pick, "judge": selection.judge}
+    write_table(rows, selected, "selected", metadata)
+    write_table(counts, ledger, "ledger")
+
+
+def token_counter(tokenizer_path: str) -> CountTokens:
+    """Return a function that counts the tokens of responses as trained on: with the end token."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(tokenizer_path)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"no tokenizer can be loaded from {tokenizer_path}: {reason}") from error
+
+    has_end = int(tokenizer.eos_token_id is not None)
+
+    def count(responses: list[str]) -> list[int]:
+        if not responses:
+            return []
+        ids = tokenizer(responses, add_special_tokens=False)["input_ids"]
+        return [len(response) + has_end for response in ids]
+
+    return count
+
+
+def select(
+    samples: pd.DataFrame,
+    pool: pd.DataFrame,
+    scores: pd.DataFrame,
+    selection: Selection,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Choose `per_set` examples of every set and one response for each.
+
+    `samples` are generation rows, `pool` the mixture rows that they were drawn from, `scores` the
+    score rows of the samples. Returns selected rows and ledger rows. Raises InputError when a set
+    has fewer examples with a candidate than `per_set`.
+    """
+    originals = pool[pool["copy"] == 0]
+    rows = _with_examples(samples, originals)
+    rows["selection_score"] = selection_scores(rows, scores, selection)
+    rows["has_output"] = ~rows["output"].map(is_empty).astype(bool)
+    candidates = rows[rows["selection_score"].notna() & rows["has_output"]]
+    best = _best(candidates, seed)
+    kept = _kept_examples(best, sorted(originals["set"].unique()), selection, seed)
+    picked = _random(candidates, seed) if selection.pick == "random" else best
+    winners = picked[picked["example_id"].isin(kept)]
+    counts = _ledger_rows(rows, picked, kept, selection, seed)
+    return _selected_rows(winners, originals, selection), counts
+
+
+def selection_scores(rows: pd.DataFrame, scores: pd.DataFrame, selection: Selection) -> pd.Series:
+    """Return s = s_task + weight * (s_IF or s_faith) of each sample, null where a part is missing.
+
+    `rows` hold example_id, sample_id and kind. Raises InputError when a metric that a kind needs
+    was scored twice for one sample.
+    """
+    values = _values(scores, selection)
+    total = pd.Series(float("nan"), index=rows.index)
+    for kind, group in rows.groupby("kind"):
+        keys = pd.MultiIndex.from_frame(group[["example_id", "sample_id"]])
+        if kind == "instruction":
+            parts = [(selection.weight, INSTRUCTION_METRIC)]
+        else:
+            parts = [(1.0, selection.task[kind]), (selection.weight, selection.faithfulness[kind])]
+        terms = [weight * _lookup(values, metric, keys) for weight, metric in parts]
+        total[group.index] = sum(terms)
+    return total
+
+
+def _values(scores: pd.DataFrame, selection: Selection) -> pd.Series:
+    """Return the values that count, by (metric, example_id, sample_id)."""
+    usable = scores["status"].isin(SCORED_STATUSES)
+    other_judge = (scores["metric"] == INSTRUCTION_METRIC) & (scores["scorer"] != selection.judge)
+    table = scores[usable & ~other_judge]
+    keys = ["metric", "example_id", "sample_id"]
+    wanted = {INSTRUCTION_METRIC, *selection.task.values(), *selection.faithfulness.values()}
+    table = table[table["metric"].isin(wanted)]
+    if table.duplicated(keys).any():
+        metric = table.loc[table.duplicated(keys), "metric"].iloc[0]
+        raise InputError(
+            f"selection {selection.name}: {metric} comes from two scorers; give the scores of one"
+        )
+    return table.set_index(keys)["value"]
+
+
+def _lookup(values: pd.Series, metric: str, keys: pd.MultiIndex) -> Any:
+    """Return one metric's values in the order of `keys`, null where there is none."""
+    if metric not in values.index.get_level_values("metric"):
+        return pd.Series(float("nan"), index=keys).to_numpy()
+    return values.xs(metric, level="metric").reindex(keys).to_numpy()
+
+
+def _with_examples(samples: pd.DataFrame, originals: pd.DataFrame) -> pd.DataFrame:
+    """Return the samples with the kind and set of their example."""
+    unknown = set(samples["example_id"]) - set(originals["example_id"])
+    if unknown:
+        raise InputError(
+            f"{len(unknown)} sampled examples are not in the pool's mixture (first: "
+            f"{min(unknown)}); sample the pool again"
+        )
+    examples = originals[["example_id", "kind", "set"]]
+    return samples.merge(examples, on="example_id", how="left", validate="many_to_one")
+
+
+def _best(candidates: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return the best candidate of each example."""
+    tie = [
+        draw_fraction(seed, example, f"tie {sample}")
+        for example, sample in zip(candidates["example_id"], candidates["sample_id"], strict=True)
+    ]
+    order = ["example_id", "selection_score", "multiplicity", "tie", "sample_id"]
+    ranked = candidates.assign(tie=pd.Series(tie, index=candidates.index, dtype=float))
+    ranked = ranked.sort_values(order, ascending=[True, False, False, True, True])
+    return ranked.drop_duplicates("example_id").drop(columns="tie")
+
+
+def _random(candidates: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return one candidate of each example, drawn as often as its multiplicity says."""
+    ordered = candidates.sort_values(["example_id", "sample_id"])
+    cumulated = ordered.groupby("example_id")["multiplicity"].cumsum()
+    total = ordered.groupby("example_id")["multiplicity"].transform("sum")
+    fraction = {
+        example: draw_fraction(seed, example, "random sample")
+        for example in ordered["example_id"].unique()
+    }
+    draws = ordered["example_id"].map(fraction).astype(float) * total
+    return ordered[cumulated > draws].drop_duplicates("example_id")
+
+
+def _kept_examples(
+    best: pd.DataFrame, sets: list[str], selection: Selection, seed: int
+) -> set[str]:
+    """Return the examples to keep: `per_set` of each set, in a seeded order or by best score."""
+    order = best.assign(
+        position=[draw_fraction(seed, example, "pool") for example in best["example_id"]]
+    )
+    if selection.across_examples == "top_score":
+        order = order.sort_values(["selection_score", "position"], ascending=[False, True])
+    else:
+        order = order.sort_values("position")
+    kept: set[str] = set()
+    for name in sets:
+        examples = order.loc[order["set"] == name, "example_id"]
+        if len(examples) < selection.per_set:
+            raise InputError(
+                f"selections.{selection.name}.per_set asks for {selection.per_set} examples, but "
+                f"the set {name} has {len(examples)} with a scored sample: raise examples_per_set "
+                "of the pool's decoding, or lower per_set"
+            )
+        kept.update(examples.iloc[: selection.per_set])
+    return kept
+
+
+def _selected_rows(
+    winners: pd.DataFrame, originals: pd.DataFrame, selection: Selection
+) -> pd.DataFrame:
+    """Return rows of the `selected` table: the pool's prompts with the chosen responses."""
+    choice = winners[["example_id", "sample_id", "selection_score", "output", "n_tokens"]]
+    rows = originals.merge(choice, on="example_id", how="inner", validate="one_to_one")
+    rows["sample_id"] = rows["sample_id"].astype("Int64")
+    if selection.pick == "original":
+        rows["sample_id"] = pd.Series(pd.NA, index=rows.index, dtype="Int64")
+        rows["selection_score"] = float("nan")
+    else:
+        rows["response"] = rows["output"]
+        rows["n_response_tokens"] = rows["n_tokens"]
+    return rows[table_schema("selected").names]
+
+
+def _ledger_rows(
+    rows: pd.DataFrame, picked: pd.DataFrame, kept: set[str], selection: Selection, seed: int
+) -> pd.DataFrame:
+    """Account for every sample of every set: rows in = rows dropped by named rules + rows out."""
+    keys = ["example_id", "sample_id"]
+    is_picked = rows.set_index(keys).index.isin(picked.set_index(keys).index)
+    rules = {
+        "not_scored": rows["selection_score"].isna(),
+        "empty_output": ~rows["has_output"],
+        "not_drawn" if selection.pick == "random" else "not_best": pd.Series(
+            ~is_picked, index=rows.index
+        ),
+        "not_needed": ~rows["example_id"].isin(kept),
+    }
+    ledger = []
+    for name, group in rows.groupby("set"):
+        left = pd.Series(True, index=group.index)
+        for step, (rule, dropped) in enumerate(rules.items()):
+            n_in = int(left.sum())
+            left &= ~dropped[group.index]
+            n_out = int(left.sum())
+            item = f"{selection.name}/seed-{seed}/{name}"
+            ledger.append(("select", item, "train", step, rule, n_in, n_in - n_out, n_out))
+            logging.info("%s: %s dropped %d of %d samples", item, rule, n_in - n_out, n_in)
+    return pd.DataFrame(ledger, columns=table_schema("ledger").names)

@@ -1,0 +1,171 @@
+"""The resolved settings of one run (runs/<run>.json), typed and checked."""
+
+import json
+import math
+import types
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, get_args
+
+from reset_tuning.errors import InputError
+
+# Names of config.yaml and what the Trainer calls them; both warm-up ratios work with each of them.
+SCHEDULES = {
+    "cosine": "cosine",
+    "linear": "linear",
+    "constant": "constant_with_warmup",
+}
+DTYPES = ("bfloat16", "float32")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Hyper-parameters of a run: the keys of config.yaml's `training`.
+
+    `micro_batch_size` is the most rows that a rank takes at once; `global_batch_size` is what one
+    optimiser step sees on any number of ranks (paper: 16 or 32). `group_by_length` puts rows of
+    about the same length into one batch: less padding, but batches of one kind of task.
+    """
+
+    learning_rate: float
+    weight_decay: float
+    warmup_ratio: float
+    schedule: str
+    epochs: float
+    global_batch_size: int
+    micro_batch_size: int
+    evaluation_batch_size: int
+    evaluation_steps: int
+    gradient_clipping: float
+    gradient_checkpointing: bool
+    deepspeed: str
+    group_by_length: bool = False
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """One run: what it starts from, what it is trained on and how."""
+
+    run: str
+    base: str
+    data: dict[str, str]
+    training: TrainingSettings
+    max_length: int
+    dtype: str
+    attention: str
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """One training: its inputs, its seed, and the private directory that it writes into."""
+
+    settings: str
+    train: str
+    validation: str
+    base: str
+    run: str
+    seed: int
+    threads: int
+    output: str
+
+
+@dataclass(frozen=True)
+class BatchGeometry:
+    """How one optimiser step is spread: ranks x micro-batch x accumulation = global batch."""
+
+    ranks: int
+    micro_batch_size: int
+    accumulation_steps: int
+
+
+def read_settings(path: Path) -> RunSettings:
+    """Read and check runs/<run>.json; raise InputError naming the file and the key."""
+    try:
+        raw = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} cannot be read as the settings of a run: {error}") from error
+    if not isinstance(raw, dict) or not isinstance(raw.get("training"), dict):
+        raise InputError(f"{path} holds no mapping with a `training` mapping: resolve the run again")
+    raw["training"] = _build(TrainingSettings, raw["training"], f"{path}: training")
+    settings = _build(RunSettings, raw, str(path))
+    _check_ranges(settings, path)
+    return settings
+
+
+def write_job(job: TrainingJob) -> Path:
+    """Write a job into its own directory, for the ranks to read, and return the file."""
+    path = Path(job.output) / "job.json"
+    path.write_text(json.dumps(asdict(job), indent=2) + "\n")
+    return path
+
+
+def read_job(path: Path) -> TrainingJob:
+    """Read what `write_job` wrote."""
+    return TrainingJob(**json.loads(path.read_text()))
+
+
+def batch_geometry(training: TrainingSettings, ranks: int) -> BatchGeometry:
+    """Spread the global batch over the ranks; raise InputError when it does not divide.
+
+    A rank whose share is below `micro_batch_size` takes that share at once (16 rows on 8 GPUs are
+    2 rows each); a larger share is taken in equal micro-batches and accumulated.
+    """
+    share, left = divmod(training.global_batch_size, ranks)
+    if left or not share:
+        raise InputError(
+            f"training.global_batch_size {training.global_batch_size} cannot be spread over {ranks} "
+            "ranks: choose a multiple of the number of ranks"
+        )
+    if share <= training.micro_batch_size:
+        return BatchGeometry(ranks, share, 1)
+    accumulation, left = divmod(share, training.micro_batch_size)
+    if left:
+        raise InputError(
+            f"training.micro_batch_size {training.micro_batch_size} does not divide the {share} rows "
+            f"that each of {ranks} ranks takes of a global batch of {training.global_batch_size}"
+        )
+    return BatchGeometry(ranks, training.micro_batch_size, accumulation)
+
+
+def _build(record: type, raw: dict[str, Any], where: str) -> Any:
+    """Return the dataclass `record` made of `raw`, whose keys and types must fit exactly."""
+    kinds = {field.name: field.type for field in fields(record)}
+    required = {field.name for field in fields(record) if field.default is MISSING}
+    wrong = sorted((raw.keys() - kinds.keys()) | (required - raw.keys()))
+    if wrong:
+        raise InputError(f"{where} has unknown or missing keys: {', '.join(wrong)}")
+    return record(**{key: _typed(value, kinds[key], f"{where}.{key}") for key, value in raw.items()})
+
+
+def _typed(value: Any, kind: Any, where: str) -> Any:
+    """Return a JSON value as the type of its field; an integer may stand for a float."""
+    origin = kind.__origin__ if isinstance(kind, types.GenericAlias) else kind
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, origin) or (isinstance(value, bool) and kind is not bool):
+        raise InputError(f"{where} must be of type {origin.__name__}, not {value!r}")
+    if get_args(kind) and not all(isinstance(part, str) for part in value.values()):
+        raise InputError(f"{where} must map names to names, not {value!r}")
+    return value
+
+
+def _check_ranges(settings: RunSettings, path: Path) -> None:
+    """Raise InputError for a value that no training can run with."""
+    training = settings.training
+    checks = {
+        "learning_rate must be a positive number": training.learning_rate > 0,
+        "weight_decay must not be negative": training.weight_decay >= 0,
+        "warmup_ratio must be at least 0 and below 1": 0 <= training.warmup_ratio < 1,
+        "epochs must be positive": training.epochs > 0,
+        "gradient_clipping must not be negative": training.gradient_clipping >= 0,
+        f"schedule must be one of {', '.join(SCHEDULES)}": training.schedule in SCHEDULES,
+        f"dtype must be one of {', '.join(DTYPES)}": settings.dtype in DTYPES,
+    }
+    counts = ("global_batch_size", "micro_batch_size", "evaluation_batch_size", "evaluation_steps")
+    for name in counts:
+        checks[f"{name} must be at least 1"] = getattr(training, name) >= 1
+    numbers = (value for value in vars(training).values() if isinstance(value, float))
+    checks["every number must be finite"] = all(math.isfinite(number) for number in numbers)
+    for message, holds in checks.items():
+        if not holds:
+            raise InputError(f"{path}: {message}")

@@ -1,0 +1,32 @@
+"""One rank of a training; started by torchrun, see launch_training.py."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from reset_tuning.errors import InputError
+from reset_tuning.training.launch import FAILURE
+from reset_tuning.training.settings import read_job
+from reset_tuning.training.worker import train
+
+
+def main(job_file: Path) -> int:
+    job = read_job(job_file)
+    # torchrun writes pages about a failed rank to stderr; what this rank says goes apart from it.
+    os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
+    logging.basicConfig(format="%(message)s", stream=sys.stdout, force=True)
+    logging.getLogger("reset_tuning").setLevel(logging.INFO)
+    try:
+        train(job)
+    except InputError as error:
+        Path(job.output, FAILURE).write_text(str(error))
+        return 1
+    except Exception:
+        logging.exception("rank %s failed", os.environ.get("RANK"))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,223 @@
+"""Splits of datasets from raw files: order of the steps, accounting, draws, empty results."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prepare_split import main as prepare
+from raw_samples import write_json_lines
+from reset_tuning.data.examples import DatasetSpec, PreparedSplit, prepare_split
+from reset_tuning.data.ledger import Ledger
+from reset_tuning.errors import InputError
+from reset_tuning.stats.ledger import check_ledger
+from reset_tuning.tables import read_table, write_table
+
+
+def manifest(folder: Path, splits: dict[str, list[dict[str, Any]]]) -> Path:
+    """Write raw files, one a split, and their manifest."""
+    files = []
+    for split, records in splits.items():
+        path = write_json_lines(folder / f"{split}.jsonl", records)
+        files.append(
+            {"path": path.name, "split": split, "sha256": "", "bytes": path.stat().st_size}
+        )
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({"files": files}))
+    return path
+
+
+def spec(kind: str = "instruction", format: str = "alpaca", **values: Any) -> DatasetSpec:
+    filters = values.pop("filters", ["empty_instruction", "has_context"])
+    options = values.pop("options", {})
+    entry = {
+        "kind": kind,
+        "format": format,
+        "filters": filters,
+        "options": options,
+        "split": values,
+    }
+    return DatasetSpec.of("x", entry)
+
+
+def task(instruction: str, output: str = "o", context: str = "") -> dict[str, str]:
+    return {"instruction": instruction, "input": context, "output": output}
+
+
+def prepared(path: Path, split: str, wanted: DatasetSpec, seed: int = 0) -> PreparedSplit:
+    return prepare_split(path, "x", split, wanted, [], seed)
+
+
+def rules(done: PreparedSplit) -> list[tuple[str, int, int]]:
+    return [(step.rule, step.n_in, step.n_dropped) for step in done.ledger.steps]
+
+
+def test_steps_are_counted_in_order(tmp_path: Path) -> None:
+    records = [task("a"), task("b"), task("A."), task(""), task("c", context="c"), task("a")]
+    path = manifest(tmp_path, {"test": records})
+    done = prepared(path, "test", spec(filters=["empty_instruction", "has_context"], size=2))
+    assert rules(done) == [
+        ("read", 6, 0),
+        ("empty_instruction", 6, 1),
+        ("has_context", 5, 1),
+        ("duplicate_content", 4, 1),
+        ("not_sampled_for_evaluation", 3, 1),
+    ]
+    check_ledger(done.ledger.frame(), "here")
+    assert set(done.examples["instruction"]) <= {"a", "b", "A."} and len(done.examples) == 2
+
+
+def test_the_script_writes_both_tables(tmp_path: Path) -> None:
+    path = manifest(tmp_path, {"train": [task("a"), task("b")], "test": [task("A!"), task("z")]})
+    entry = {"kind": "instruction", "format": "auto", "options": {}, "split": {}}
+    for split, filters in (("train", []), ("test", [{"seen_in_training": {}}])):
+        prepare(
+            manifest=path,
+            examples=tmp_path / f"{split}.parquet",
+            ledger=tmp_path / f"{split}.ledger.csv",
+            dataset="x",
+            split=split,
+            spec=entry | {"filters": filters},
+            seed=0,
+            training=[tmp_path / "train.parquet"] if split == "test" else [],
+        )
+    (row,) = read_table(tmp_path / "test.parquet", "example").to_dict("records")
+    assert row["instruction"] == "z" and row["source_row"] == "test.jsonl:2"
+    assert row["context"] is None or row["context"] != row["context"]
+    assert row["references"] == ["o"]
+    ledger = read_table(tmp_path / "test.ledger.csv", "ledger")
+    assert dict(zip(ledger["rule"], ledger["n_dropped"], strict=True))["seen_in_training"] == 1
+
+
+def test_gold_positions_are_in_the_header(tmp_path: Path) -> None:
+    def asked(question: str, gold: int) -> dict[str, Any]:
+        texts = ["cod" if place == gold else f"p{place}" for place in range(8)]
+        return {
+            "question": question,
+            "answers": ["cod"],
+            "ctxs": [{"text": text} for text in texts],
+        }
+
+    path = manifest(
+        tmp_path, {"test": [asked("a", 0), asked("b", 0), asked("c", 6), asked("d", 9)]}
+    )
+    wanted = spec("extractive_qa", "passages", filters=["no_answer", "gold_not_in_passages"])
+    done = prepared(path, "test", wanted)
+    assert ("gold_not_in_passages", 4, 1) in rules(done)
+    write_table(done.examples, tmp_path / "test.parquet", "example", done.metadata)
+    header = pq.read_schema(tmp_path / "test.parquet").metadata
+    assert json.loads(header[b"gold_positions"]) == {"1": 2, "5": 1}
+
+
+def test_the_best_ranked_reply_that_qualifies_is_kept(tmp_path: Path) -> None:
+    def message(identifier: str, parent: str | None, rank: int | None, quality: float) -> dict:
+        labels = {"quality": {"value": quality, "count": 2}}
+        role = "assistant" if parent else "prompter"
+        values = {"message_id": identifier, "parent_id": parent, "role": role, "rank": rank}
+        return values | {"text": identifier, "lang": "en", "deleted": False, "labels": labels}
+
+    records = [
+        message("root", None, None, 0.0),
+        message("best but disliked", "root", 0, 0.5),
+        message("unranked", "root", None, 0.99),
+        message("third", "root", 2, 0.9),
+        message("second", "root", 1, 0.6),
+    ]
+    path = manifest(tmp_path, {"train": records})
+    filters = ["not_assistant_pair", {"low_rating": {"above": 0.5, "annotators": 2}}]
+    done = prepared(path, "train", spec("instruction", "oasst1", filters=filters))
+    assert list(done.examples["references"]) == [["second"]]
+    assert rules(done)[1:4] == [
+        ("not_assistant_pair", 5, 1),
+        ("low_rating", 4, 1),
+        ("not_best_reply", 3, 2),
+    ]
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(st.text("abc ?", max_size=4), min_size=1, max_size=40),
+    st.integers(0, 3),
+    st.sampled_from([0.1, 0.2, 0.5, 0.9]),
+)
+def test_a_hash_split_divides_without_overlap(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], seed: int, fraction: float
+) -> None:
+    path = manifest(tmp_path_factory.mktemp("raw"), {"all": [task(text) for text in texts]})
+    found: dict[str, set[str]] = {}
+    for split, share in (("train", 1 - fraction), ("test", fraction)):
+        try:
+            done = prepared(path, split, spec(filters=[], fraction=share), seed)
+        except InputError:  # chance gave this split nothing
+            found[split] = set()
+            continue
+        check_ledger(done.ledger.frame(), "here")
+        found[split] = set(done.examples["instruction"])
+    assert found["train"] | found["test"] == set(texts)
+    folded = [{text.replace("?", " ").strip() for text in texts_} for texts_ in found.values()]
+    assert not {" ".join(t.split()) for t in folded[0] if t} & {
+        " ".join(t.split()) for t in folded[1] if t
+    }
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.permutations(range(30)), st.integers(1, 40), st.sampled_from(["size", "subset"]))
+def test_draws_depend_on_content_and_not_on_order(
+    tmp_path_factory: pytest.TempPathFactory, order: list[int], size: int, step: str
+) -> None:
+    def drawn(numbers: list[int]) -> set[str]:
+        path = manifest(tmp_path_factory.mktemp("raw"), {"test": [task(f"t{n}") for n in numbers]})
+        return set(prepared(path, "test", spec(**{step: size})).examples["instruction"])
+
+    chosen = drawn(order)
+    assert len(chosen) == min(size, 30)
+    assert chosen == drawn(list(range(30)))
+
+
+@given(st.lists(st.lists(st.booleans(), max_size=20), min_size=1, max_size=6))
+def test_any_chain_of_filters_adds_up(steps: list[list[bool]]) -> None:
+    ledger = Ledger("data", "x", "train")
+    items = ledger.read(iter(range(20)))
+    for number, verdicts in enumerate(steps):
+        items = ledger.filtered(f"rule {number}", items, lambda i, v=verdicts: i < len(v) and v[i])
+    items = ledger.reduced("half", items, lambda whole: whole[: len(whole) // 2])
+    left = list(items)
+    frame = ledger.frame()
+    check_ledger(frame, "here")
+    assert frame["n_out"].iloc[-1] == len(left) == ledger.n_out
+    assert frame["n_in"].iloc[0] - frame["n_dropped"].sum() == len(left)
+
+
+def test_nothing_left_names_the_filter(tmp_path: Path) -> None:
+    path = manifest(tmp_path, {"test": [task(""), task("a", context="c"), task("b", context="c")]})
+    with pytest.raises(InputError, match="dataset x, split test: none of 3 records.*has_context"):
+        prepared(path, "test", spec())
+
+
+def test_files_without_a_split_need_a_fraction(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="need datasets.x.splits.test.fraction"):
+        prepared(manifest(tmp_path, {"all": [task("a")]}), "test", spec())
+
+
+def test_a_split_without_files_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no raw file for split train"):
+        prepared(manifest(tmp_path, {"test": [task("a")]}), "train", spec())
+
+
+def test_changed_and_missing_raw_files_are_noticed(tmp_path: Path) -> None:
+    path = manifest(tmp_path, {"test": [task("a")]})
+    write_json_lines(tmp_path / "test.jsonl", [task("abc")])
+    with pytest.raises(InputError, match="missing or changed"):
+        prepared(path, "test", spec())
+    (tmp_path / "test.jsonl").unlink()
+    with pytest.raises(InputError, match="missing or changed"):
+        prepared(path, "test", spec())
+
+
+def test_a_broken_manifest_is_named(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"files": [{"path": "x"}]}')
+    with pytest.raises(InputError, match="manifest.json is not a readable manifest"):
+        prepared(tmp_path / "manifest.json", "test", spec())

@@ -1,0 +1,148 @@
+"""Fetching: local folders, addresses, the hub (replaced), and the manifest."""
+
+import hashlib
+import json
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fetch_raw import main as fetch_raw
+from reset_tuning.data.fetch import fetch, local_files, read_manifest
+from reset_tuning.errors import InputError
+
+DIGEST = hashlib.sha256(b"{}\n").hexdigest()
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of raw files as $RESET_RAW_DIR."""
+    for name in ("nq/a/train.jsonl", "nq/test.jsonl", "nq/notes.txt", "nq/user_oriented.jsonl"):
+        path = tmp_path / "local" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}\n")
+    monkeypatch.setenv("RESET_RAW_DIR", str(tmp_path / "local"))
+    return tmp_path / "local"
+
+
+def local(**files: list[str]) -> dict[str, Any]:
+    return {"type": "local", "directory": "nq", "files": files, "licence": "CC0"}
+
+
+def test_local_files_are_linked_and_listed(root: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "raw/nq/manifest.json"
+    source = local(train=["**/train*"], test=["test*"])
+    fetch_raw(manifest=manifest, dataset="nq", source=source, files=[root / "nq/test.jsonl"])
+    content = json.loads(manifest.read_text())
+    assert content["files"] == [
+        {"path": "a/train.jsonl", "split": "train", "sha256": DIGEST, "bytes": 3},
+        {"path": "test.jsonl", "split": "test", "sha256": DIGEST, "bytes": 3},
+    ]
+    named = {key: content[key] for key in ("dataset", "source", "revision", "licence")}
+    assert named == {"dataset": "nq", "source": "local:nq", "revision": None, "licence": "CC0"}
+    assert (manifest.parent / "a/train.jsonl").resolve() == root / "nq/a/train.jsonl"
+    fetch(manifest, "nq", source)  # again, over its own links
+    assert [file.split for file in read_manifest(manifest)] == ["train", "test"]
+
+
+def test_patterns_leave_files_out(root: Path) -> None:
+    found = local_files("nq", local(all=["**/*.jsonl", "!**/user_oriented*"]))
+    assert [path.name for path in found["all"]] == ["train.jsonl", "test.jsonl"]
+
+
+def test_what_is_missing_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        InputError,
+        match=r"no file for split test in .*/nq matches \*\.csv, \*\.gz.*nq.enabled: false",
+    ):
+        local_files("nq", local(test=["*.csv", "*.gz"]))
+    with pytest.raises(InputError, match="the folder .*/local/gone does not exist"):
+        local_files("nq", local(test=["*"]) | {"directory": "gone"})
+    with pytest.raises(InputError, match="test.jsonl matches the patterns of both train and test"):
+        local_files("nq", local(train=["*.jsonl"], test=["test*"]))
+    with pytest.raises(InputError, match="source.files names no files"):
+        local_files("nq", local())
+    monkeypatch.delenv("RESET_RAW_DIR")
+    with pytest.raises(InputError, match="set RESET_RAW_DIR to the folder that holds nq/"):
+        local_files("nq", local(test=["*"]))
+
+
+def test_an_address_is_downloaded_and_checked(root: Path, tmp_path: Path) -> None:
+    url = (root / "nq/test.jsonl").as_uri()
+    manifest = tmp_path / "raw/nq/manifest.json"
+    source = {"type": "url", "files": {"test": [{"url": url, "sha256": DIGEST}]}, "licence": "CC0"}
+    fetch(manifest, "nq", source)
+    (file,) = read_manifest(manifest)
+    assert (file.path, file.split, file.sha256) == ("test/test.jsonl", "test", DIGEST)
+    assert json.loads(manifest.read_text())["source"] == url
+
+
+@pytest.mark.parametrize(
+    ("name", "digest", "sentence"),
+    [
+        ("test.jsonl", "0" * 64, "does not have the sha256 of the config"),
+        ("absent.jsonl", None, "could not be fetched"),
+    ],
+)
+def test_a_wrong_or_missing_address(
+    root: Path, tmp_path: Path, name: str, digest: str | None, sentence: str
+) -> None:
+    manifest = tmp_path / "raw/nq/manifest.json"
+    url = (root / "nq").as_uri() + "/" + name
+    with pytest.raises(InputError, match=sentence):
+        fetch(manifest, "nq", {"type": "url", "files": {"test": [{"url": url, "sha256": digest}]}})
+    assert not list(manifest.parent.rglob("*.jsonl")) and not manifest.exists()
+
+
+def hub(monkeypatch: pytest.MonkeyPatch, files: list[str], fails: bool = False) -> list[dict]:
+    """Put a stand-in for huggingface_hub in place; return the calls that it gets."""
+    calls: list[dict] = []
+
+    class HfApi:
+        def dataset_info(self, name: str, revision: str | None) -> types.SimpleNamespace:
+            if fails:
+                raise RuntimeError("no route to host")
+            return types.SimpleNamespace(sha="c0ffee")
+
+    def snapshot_download(name: str, **values: Any) -> None:
+        calls.append(values)
+        for file in files:
+            path = Path(values["local_dir"]) / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("{}\n")
+
+    module = types.SimpleNamespace(HfApi=HfApi, snapshot_download=snapshot_download)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", module)
+    return calls
+
+
+HUB = {"type": "hub", "id": "org/set", "files": {"train": ["v2/train-*"], "test": ["v2/test-*"]}}
+
+
+def test_the_hub_is_read_at_one_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls = hub(
+        monkeypatch, ["v2/train-0.parquet", "v2/train-1.parquet", "v2/test-0.parquet", ".cache/x"]
+    )
+    fetch(tmp_path / "manifest.json", "x", HUB)
+    assert calls[0]["revision"] == "c0ffee" and calls[0]["allow_patterns"] == [
+        "v2/train-*",
+        "v2/test-*",
+    ]
+    content = json.loads((tmp_path / "manifest.json").read_text())
+    assert (content["source"], content["revision"]) == ("hub:org/set", "c0ffee")
+    assert [file["split"] for file in content["files"]] == ["train", "train", "test"]
+
+
+def test_the_hub_without_files_or_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    hub(monkeypatch, ["v2/train-0.parquet"])
+    with pytest.raises(InputError, match=r"no file that matches v2/test-\*"):
+        fetch(tmp_path / "manifest.json", "x", HUB)
+    hub(monkeypatch, [], fails=True)
+    with pytest.raises(InputError, match="org/set could not be fetched .*no route to host"):
+        fetch(tmp_path / "manifest.json", "x", HUB)
+
+
+def test_an_unknown_source_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="source.type is 'ftp'; allowed are hub, url, local"):
+        fetch(tmp_path / "manifest.json", "x", {"type": "ftp"})

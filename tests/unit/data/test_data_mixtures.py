@@ -1,0 +1,229 @@
+"""Mixtures: unique instructions, held-out rows, up-sampling, token limits, accounting."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from build_mixture import main as build
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from raw_samples import example
+from reset_tuning.data.mixtures import (
+    Mixture,
+    MixtureSpec,
+    PromptSettings,
+    build_mixture,
+    load_tokenizer,
+    up_sample,
+)
+from reset_tuning.errors import InputError
+from reset_tuning.stats.ledger import check_ledger
+from reset_tuning.tables import read_table, write_table
+
+TASKS = {"nq": "Extract.", "cnn_dailymail": "Sum up."}
+
+
+def instructions(dataset: str, texts: list[str], **values: Any) -> pd.DataFrame:
+    rows = [
+        example(f"{dataset}-{place}", dataset=dataset, instruction=text) | values
+        for place, text in enumerate(texts)
+    ]
+    return pd.DataFrame(rows)
+
+
+def questions(n: int, **values: Any) -> pd.DataFrame:
+    common = {"dataset": "nq", "context": "One.\nTwo.", "question": "Who?"} | values
+    return pd.DataFrame([example(f"nq-{n}", "extractive_qa", **common) for n in range(n)])
+
+
+def spec(**values: Any) -> MixtureSpec:
+    entry = {
+        "sets": {"instruction": ["dolly", "oasst1"], "nq": ["nq"]},
+        "validation_size": 2,
+        "long_responses": "drop",
+        "max_response_tokens": 20,
+    }
+    return MixtureSpec.of("all", entry | values)
+
+
+@pytest.fixture
+def built(tokenizer: Any, template: dict) -> Any:
+    def build_one(examples: dict[str, pd.DataFrame], seed: int = 0, **values: Any) -> Mixture:
+        settings_ = PromptSettings(tokenizer, template, TASKS, values.pop("max_length", 300))
+        return build_mixture("all", examples, spec(**values), settings_, seed)
+
+    return build_one
+
+
+def sample() -> dict[str, pd.DataFrame]:
+    return {
+        "dolly": instructions("dolly", ["a", "b", "c", "d"]),
+        "oasst1": instructions("oasst1", ["A!", "e", "f"]),
+        "nq": questions(12),
+    }
+
+
+def dropped(mixture: Mixture, name: str, split: str = "train") -> dict[str, int]:
+    rows = mixture.ledger[
+        (mixture.ledger["item"] == f"all/{name}") & (mixture.ledger["split"] == split)
+    ]
+    return dict(zip(rows["rule"], rows["n_dropped"], strict=True))
+
+
+def test_sets_are_unique_held_out_and_up_sampled(built: Any) -> None:
+    mixture = built(sample())
+    assert Counter(mixture.train["set"]) == {"instruction": 10, "nq": 10}
+    assert Counter(mixture.validation["set"]) == {"instruction": 2, "nq": 2}
+    assert dropped(mixture, "instruction") == {
+        "read": 0, "no_response": 0, "duplicate_instruction": 1, "response_too_long": 0,
+        "prompt_too_long": 0, "held_out_for_validation": 2, "up_sampled": -6,
+    }  # fmt: skip
+    assert dropped(mixture, "instruction", "validation") == {"read": 0, "kept_for_training": 4}
+    check_ledger(mixture.ledger, "here")
+    assert not set(mixture.train["example_id"]) & set(mixture.validation["example_id"])
+    assert set(mixture.validation["copy"]) == {0}
+    assert "oasst1-0" not in set(mixture.train["example_id"]) | set(
+        mixture.validation["example_id"]
+    )
+
+
+def test_rows_carry_prompts_and_counts(built: Any, tokenizer: Any) -> None:
+    row = built(sample()).train.query("set == 'nq'").iloc[0]
+    assert row["prompt"].endswith("### Input:\nOne.\nTwo.\n\nQuestion: Who?\n\n### Response:")
+    assert row["response"] == "yes" and row["n_context_tokens_cut"] == 0
+    count = {
+        key: len(tokenizer(row[key], add_special_tokens=False)["input_ids"])
+        for key in ("prompt", "response")
+    }
+    assert row["n_prompt_tokens"] == count["prompt"] + 1
+    assert row["n_response_tokens"] == count["response"] + 1
+
+
+def test_prompt_and_response_fit_together(built: Any) -> None:
+    examples = sample() | {"nq": questions(12, context="word " * 200, references=["of the " * 5])}
+    rows = built(examples, max_length=260).train
+    assert (rows["n_prompt_tokens"] + rows["n_response_tokens"]).max() <= 260
+    assert (rows.query("set == 'nq'")["n_context_tokens_cut"] > 0).all()
+
+
+def test_long_responses_and_prompts_are_dropped_by_name(built: Any) -> None:
+    examples = sample()
+    examples["dolly"].at[1, "references"] = ["qx" * 30]
+    examples["dolly"].at[2, "references"] = []
+    examples["oasst1"].at[1, "instruction"] = "qx" * 200
+    counts = dropped(built(examples), "instruction")
+    assert (counts["no_response"], counts["response_too_long"], counts["prompt_too_long"]) == (
+        1,
+        1,
+        1,
+    )
+    kept = dropped(built(examples, long_responses="keep"), "instruction")
+    assert "response_too_long" not in kept
+
+
+def test_the_longest_allowed_response_stays(built: Any, tokenizer: Any) -> None:
+    examples = sample()
+    text = "qx" * 10
+    length = len(tokenizer(text, add_special_tokens=False)["input_ids"])
+    examples["dolly"].at[1, "references"] = [text]
+    assert (
+        dropped(built(examples, max_response_tokens=length), "instruction")["response_too_long"]
+        == 0
+    )
+    assert (
+        dropped(built(examples, max_response_tokens=length - 1), "instruction")["response_too_long"]
+        == 1
+    )
+
+
+def test_the_same_question_may_be_asked_twice(built: Any) -> None:
+    assert dropped(built(sample()), "nq")["duplicate_instruction"] == 0
+
+
+def test_draws_follow_the_content(built: Any) -> None:
+    first = built(sample())
+    shuffled = {name: rows.sample(frac=1, random_state=1) for name, rows in sample().items()}
+    second = built(shuffled)
+    key = ["set", "example_id", "copy"]
+    for part in ("train", "validation"):
+        one, two = (
+            getattr(m, part).sort_values(key).reset_index(drop=True) for m in (first, second)
+        )
+        pd.testing.assert_frame_equal(one, two)
+    assert set(built(sample(), seed=1).validation["example_id"]) != set(
+        first.validation["example_id"]
+    )
+
+
+def test_small_sets_give_at_most_half_to_validation(built: Any) -> None:
+    mixture = built(sample(), validation_size=100)
+    assert Counter(mixture.validation["set"]) == {"instruction": 3, "nq": 6}
+
+
+def test_a_set_without_rows_is_refused(built: Any) -> None:
+    examples = sample() | {"nq": questions(4, references=["qx" * 50])}
+    with pytest.raises(InputError, match="set nq has too few rows.*response_too_long dropped most"):
+        built(examples)
+
+
+def test_missing_examples_are_named(built: Any) -> None:
+    examples = sample()
+    del examples["oasst1"]
+    with pytest.raises(InputError, match="no training examples of oasst1"):
+        built(examples)
+
+
+def test_unknown_choices_are_refused() -> None:
+    with pytest.raises(
+        InputError, match="mixtures.all.long_responses is 'cut'; allowed are drop, keep"
+    ):
+        spec(long_responses="cut")
+
+
+@settings(deadline=None)
+@given(st.integers(1, 12), st.integers(0, 60), st.integers(0, 3))
+def test_up_sampling_is_even_and_numbered(n: int, more: int, seed: int) -> None:
+    rows = questions(n).assign(copy=0)
+    size = n + more
+    grown = up_sample(rows, size, seed)
+    assert len(grown) == size and not grown.duplicated(["example_id", "copy"]).any()
+    times = Counter(grown["example_id"])
+    assert set(times.values()) <= {size // n, -(-size // n)} and len(times) == n
+    for identifier, copies in grown.groupby("example_id")["copy"]:
+        assert sorted(copies) == list(range(times[identifier]))
+    pd.testing.assert_frame_equal(grown, up_sample(rows, size, seed))
+
+
+def test_the_script_writes_what_the_tables_declare(
+    tmp_path: Path, tokenizer: Any, template: dict
+) -> None:
+    tokenizer.save_pretrained(tmp_path / "model")
+    paths = []
+    for name, rows in sample().items():
+        write_table(rows, tmp_path / f"{name}.parquet", "example")
+        paths.append(tmp_path / f"{name}.parquet")
+    files = {name: tmp_path / f"{name}.parquet" for name in ("train", "validation")}
+    sets = {"instruction": ["dolly", "oasst1"], "nq": ["nq"]}
+    limits = {"validation_size": 2, "long_responses": "drop", "max_response_tokens": 20}
+    build(
+        examples=paths,
+        ledger=tmp_path / "ledger.csv",
+        mixture="all",
+        spec={"sets": sets, "tokenizer": "m"} | limits,
+        tokenizer_path=str(tmp_path / "model"),
+        template=template,
+        tasks=TASKS,
+        max_length=300,
+        seed=0,
+        **files,
+    )
+    assert len(read_table(files["train"], "mixture")) == 20
+    assert len(read_table(files["validation"], "mixture")) == 4
+    check_ledger(read_table(tmp_path / "ledger.csv", "ledger"), "here")
+
+
+def test_a_missing_tokenizer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_tokenizer(str(tmp_path / "absent"))

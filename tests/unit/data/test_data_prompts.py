@@ -1,0 +1,120 @@
+"""Prompts: the exact template, and contexts cut from their end only."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from raw_samples import example
+from reset_tuning.data.prompts import (
+    PromptTooLong,
+    check_template,
+    fitted_prompt,
+    fitted_prompts,
+    prompt_parts,
+    render_prompt,
+)
+from reset_tuning.errors import InputError
+
+QUESTION = example("1", "extractive_qa", context="One.\nTwo.", question="Who?", dataset="nq")
+
+
+def test_instructions_stand_alone(template: dict) -> None:
+    prompt = render_prompt(
+        example("1", instruction="Say {input} and {instruction}."), template, None
+    )
+    assert prompt == (
+        "Below is an instruction that describes a task. Write a response that appropriately "
+        "completes the request.\n\n### Instruction:\n"
+        "Say {input} and {instruction}.\n\n### Response:"
+    )
+
+
+def test_questions_follow_their_passages(template: dict) -> None:
+    prompt = render_prompt(QUESTION, template, "Extract.")
+    assert prompt.endswith(
+        "further context. Write a response that appropriately completes the request.\n\n"
+        "### Instruction:\nExtract.\n\n### Input:\nOne.\nTwo.\n\nQuestion: Who?\n\n### Response:"
+    )
+
+
+def test_documents_have_no_question_and_nulls_are_empty(template: dict) -> None:
+    row = example("1", "summarization", context="A text.", question=float("nan"))
+    assert render_prompt(row, template, "Sum up.").endswith(
+        "### Instruction:\nSum up.\n\n### Input:\nA text.\n\n### Response:"
+    )
+
+
+def test_an_instruction_with_its_context_uses_it(template: dict) -> None:
+    row = example("1", instruction="Translate.", context="Hola")
+    assert "### Instruction:\nTranslate.\n\n### Input:\nHola\n" in render_prompt(
+        row, template, None
+    )
+
+
+def test_context_kinds_need_a_task(template: dict) -> None:
+    with pytest.raises(InputError, match="dataset nq has no task text"):
+        render_prompt(QUESTION, template, None)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"with_input": "{instruction}{input}"},
+        {"with_input": "{input}", "without_input": "{instruction}"},
+        {"with_input": "{instruction}{input}{input}", "without_input": "{instruction}"},
+    ],
+)
+def test_templates_need_their_placeholders(broken: dict) -> None:
+    with pytest.raises(InputError, match="prompt template"):
+        check_template(broken)
+
+
+def n_tokens(text: str, tokenizer: Any) -> int:
+    return len(tokenizer(text, add_special_tokens=False)["input_ids"]) + 1  # and BOS
+
+
+def test_what_fits_is_left_alone(tokenizer: Any, template: dict) -> None:
+    whole = render_prompt(QUESTION, template, "Extract.")
+    fitted = fitted_prompt(QUESTION, template, "Extract.", tokenizer, n_tokens(whole, tokenizer))
+    assert (fitted.text, fitted.n_context_tokens_cut) == (whole, 0)
+    assert fitted.n_tokens == n_tokens(whole, tokenizer)
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.text(max_size=200), st.integers(0, 120), st.text(max_size=10))
+def test_only_the_end_of_the_context_is_cut(
+    tokenizer: Any, template: dict, context: str, room: int, question: str
+) -> None:
+    row = QUESTION | {"context": context, "question": question}
+    parts = prompt_parts(row, template, "Extract.")
+    bare = n_tokens(parts.head + parts.tail, tokenizer)
+    fitted = fitted_prompt(row, template, "Extract.", tokenizer, bare + room)
+    assert fitted.n_tokens == n_tokens(fitted.text, tokenizer) <= bare + room
+    assert fitted.text.startswith(parts.head) and fitted.text.endswith(parts.tail)
+    kept = fitted.text[len(parts.head) : len(fitted.text) - len(parts.tail)]
+    assert context.startswith(kept)
+    assert fitted.n_context_tokens_cut == n_tokens(parts.text, tokenizer) - fitted.n_tokens
+    # No more is cut than a few tokens that joined at the cut.
+    if kept != context:
+        assert fitted.n_tokens >= bare + room - 4
+
+
+def test_instruction_and_question_are_never_cut(tokenizer: Any, template: dict) -> None:
+    long_question = QUESTION | {"question": "who " * 50}
+    for row in (long_question, example("1", instruction="say " * 200)):
+        with pytest.raises(PromptTooLong):
+            fitted_prompt(row, template, "Extract.", tokenizer, 100)
+
+
+def test_many_prompts_are_fitted_as_one_by_one(tokenizer: Any, template: dict) -> None:
+    rows = [QUESTION | {"context": "word " * n} for n in (1, 50, 100)] + [
+        example("1", instruction="say " * n) for n in (1, 400)
+    ]
+    limits = [400, 230, 250, 300, 300]
+    many = fitted_prompts(rows, template, {"nq": "Extract."}, tokenizer, limits)
+    for row, limit, found in zip(rows[:4], limits, many, strict=False):
+        task = "Extract." if row["dataset"] == "nq" else None
+        assert found == fitted_prompt(row, template, task, tokenizer, limit)
+    assert many[4] is None
+    assert many[1] is not None and many[1].n_context_tokens_cut > 0

@@ -1,0 +1,176 @@
+"""Containers of raw files: told apart by content, and clear about what is wrong with them."""
+
+import csv
+import gzip
+import json
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reset_tuning.data import raw
+from reset_tuning.data.raw import read_records
+from reset_tuning.errors import InputError
+
+RECORDS = [{"a": "x", "b": 1}, {"a": 'é\u2028 "}{[', "b": 2}, {"a": "", "b": 3}]
+LINES = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in RECORDS)
+
+
+def written(folder: Path, content: str | bytes, name: str = "raw.bin") -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def read(path: Path) -> list[tuple[str, dict]]:
+    return list(read_records(path))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LINES,
+        LINES.rstrip("\n"),
+        LINES.replace("\n", "\r\n"),
+        json.dumps(RECORDS),
+        json.dumps(RECORDS, indent=1),
+        "  \n" + json.dumps(RECORDS, indent=4),
+        "\n".join(json.dumps(record, indent=2) for record in RECORDS),
+        "\ufeff" + json.dumps(RECORDS),
+        "\ufeff" + LINES,
+    ],
+    ids=[
+        "lines",
+        "no-end",
+        "crlf",
+        "list",
+        "indented",
+        "spaced",
+        "objects",
+        "bom-list",
+        "bom-lines",
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+def test_json_is_read_whatever_its_layout(tmp_path: Path, text: str, packed: bool) -> None:
+    content = gzip.compress(text.encode()) if packed else text.encode()
+    # The name says the opposite of the content.
+    rows = read(written(tmp_path, content, "raw.json" if packed else "raw.json.gz"))
+    assert [record for _, record in rows] == RECORDS
+
+
+def test_source_rows_are_line_numbers(tmp_path: Path) -> None:
+    path = written(tmp_path, '{"a": 1}\n\n{"a": 2}\n', "x.jsonl")
+    assert [row for row, _ in read(path)] == ["x.jsonl:1", "x.jsonl:3"]
+
+
+def test_csv_fields_may_hold_line_breaks(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    with path.open("w", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerows([["article", "id"], ['He said "no",\nthen left', "1"], ["b", "2"]])
+    assert read(path) == [
+        ("x.csv:1", {"article": 'He said "no",\nthen left', "id": "1"}),
+        ("x.csv:2", {"article": "b", "id": "2"}),
+    ]
+
+
+def test_parquet_structs_come_as_lists(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    frame = pd.DataFrame({"q": ["a"], "passages": [{"text": ["u", "v"], "selected": [0, 1]}]})
+    frame.to_parquet(path)
+    assert read(path) == [
+        ("x.parquet:1", {"q": "a", "passages": {"text": ["u", "v"], "selected": [0, 1]}})
+    ]
+
+
+def test_zip_members_in_order_without_the_systems_own(tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("test/", "")
+        archive.writestr("test/2.json", '{"a": 2}')
+        archive.writestr("test/1.json", json.dumps({"a": 1}, indent=1))
+        archive.writestr("__MACOSX/test/._1.json", "junk")
+        archive.writestr("lines.gz", gzip.compress(b'{"a": 3}\n{"a": 4}\n'))
+    rows = read(path)
+    assert [row for row, _ in rows] == [
+        "x.zip/lines.gz:1", "x.zip/lines.gz:2", "x.zip/test/1.json:1", "x.zip/test/2.json:1",
+    ]  # fmt: skip
+    assert [record["a"] for _, record in rows] == [3, 4, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (gzip.compress(LINES.encode() * 200)[:-30], "truncated or damaged"),
+        (b"\x1f\x8b" + b"\x00" * 30, "truncated or damaged"),
+        (b"PK\x03\x04 not a zip", "truncated or damaged"),
+        (b"PAR1 not parquet", "not a readable parquet"),
+        ('{"a": 1}\n{"a": 2\n{"a": 3}\n', "line 2 is not valid JSON"),
+        ('{"a": 1,}\n{"a": 2}\n', "line 1 is not valid JSON"),
+        ('{"a": 1}\n[2]\n', "line 2 is a JSON list, not an object"),
+        ('[{"a": 1},\n {"a": }]', "line 2 is not valid JSON"),
+        ('[{"a": 1},\n {"a": 2}', "line 2 is not valid JSON"),
+        ('[{"a": 1},\n {"a": "2', "is not valid JSON"),
+        ('[{"a": 1}\n{"a": 2}]', "line 2 is not valid JSON"),
+        ("[1, 2]", "record 1 is a JSON int, not an object"),
+        ("[]", "holds no records"),
+        ('{"a": "é"}\n'.encode("latin-1"), "line 1 is not UTF-8"),
+        ('[{"a": "é"}]'.encode("latin-1"), "is not UTF-8"),
+        ('a,b\n"é",1\n'.encode("latin-1"), "is not UTF-8"),
+        ('{"a": 1}'.encode("utf-16"), "is UTF-16"),
+        (b"\x89PNG\x00\x01", "none of the known contents"),
+        ("Just a sentence.\nAnd one more.\n", "none of the known contents"),
+        ("a,b\n1,2\n3\n", "record 2 has 1 fields where the header has 2"),
+        ('a,b\n"1"x,2\n', "not valid csv near line 2"),
+        ("<!DOCTYPE html><html>", "is a web page"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "Git LFS pointer"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_in_a_sentence(
+    tmp_path: Path, content: str | bytes, sentence: str
+) -> None:
+    path = written(tmp_path, content, "raw.data")
+    with pytest.raises(InputError, match=sentence) as caught:
+        read(path)
+    assert "raw.data" in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be opened"):
+        read(tmp_path / "absent.json")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.dictionaries(st.text(), json_values, max_size=4), min_size=1, max_size=6),
+    st.sampled_from([None, 1]),
+    st.integers(1, 40),
+    st.booleans(),
+)
+def test_a_list_is_streamed_through_any_window(
+    tmp_path_factory: pytest.TempPathFactory,
+    records: list[dict],
+    indent: int | None,
+    window: int,
+    ascii_only: bool,
+) -> None:
+    path = tmp_path_factory.mktemp("raw") / "list.json"
+    path.write_text(json.dumps(records, indent=indent, ensure_ascii=ascii_only), "utf-8")
+    whole = raw._CHUNK
+    raw._CHUNK = window
+    try:
+        assert [record for _, record in read_records(path)] == records
+    finally:
+        raw._CHUNK = whole

@@ -1,0 +1,156 @@
+import json
+import re
+
+import pytest
+from reset_tuning.judging.client import Limits, ask_all
+from reset_tuning.judging.replies import JudgeReply
+from reset_tuning.judging.requests import JudgeRequest
+from reset_tuning.judging.server import Endpoint as Address
+from scripted import Answer, Endpoint, completion
+
+LIMITS = Limits(concurrency=2, attempts=3, timeout_seconds=5, first_pause_seconds=0.01)
+KEY = "sk-very-secret"
+
+
+def request(text: str = "hello") -> JudgeRequest:
+    return JudgeRequest("judge", "Judge.", text, 0.0, 512)
+
+
+def ask(endpoint: Endpoint, *texts: str, limits: Limits = LIMITS) -> list[JudgeReply]:
+    requests = [request(text) for text in texts or ("hello",)]
+    replies = ask_all(requests, Address(endpoint.base_url, KEY), limits, lambda *_: None)
+    return [replies[item.key] for item in requests]
+
+
+def error_body(message: str, code: str) -> str:
+    return json.dumps({"error": {"message": message, "code": code, "type": code}})
+
+
+def test_a_reply_is_returned_verbatim_with_its_usage(endpoint: Endpoint) -> None:
+    (reply,) = ask(endpoint)
+    assert (reply.reply, reply.finish_reason, reply.error) == ("Fine. Rating: [[7]]", "stop", None)
+    assert (reply.model, reply.prompt_tokens, reply.completion_tokens) == ("judge-2024", 11, 5)
+    assert reply.response == completion()
+    assert endpoint.bodies == [request().body()]
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [Answer(429, error_body("slow", "rate_limit"), {"retry-after-ms": "20"})] * 2,
+        [Answer(500, "oops")],
+        [Answer(200, completion()[:40])],
+        [Answer(200, "<html>gateway</html>")],
+        [Answer(200, json.dumps({"object": "chat.completion", "choices": None}))],
+        [Answer(200, completion(content=None))],
+        [Answer(0)],
+    ],
+    ids=["429 twice", "500", "truncated", "html", "no choices", "no text", "dropped"],
+)
+def test_a_passing_fault_costs_a_retry_and_nothing_else(
+    endpoint: Endpoint, faults: list[Answer]
+) -> None:
+    endpoint.script = list(faults)
+    (reply,) = ask(endpoint)
+    assert reply.reply == "Fine. Rating: [[7]]"
+    assert len(endpoint.bodies) == len(faults) + 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "calls"),
+    [
+        (Answer(429, error_body("slow", "rate_limit")), "rate_limit", 3),
+        (Answer(500, "oops"), "server_error", 3),
+        (Answer(0), "connection", 3),
+        (Answer(200, completion()[:40]), "invalid_reply", 3),
+        (Answer(200, "<html>gateway</html>"), "invalid_reply", 3),
+        (Answer(200, "[]"), "invalid_reply", 3),
+        (Answer(200, '{"choices": [7]}'), "invalid_reply", 3),
+        (Answer(200, '{"choices": [{"message": null}]}'), "invalid_reply", 3),
+        (Answer(400, error_body("too long", "context_length_exceeded")), "http_400", 1),
+        (Answer(404, error_body("no such model", "model_not_found")), "http_404", 1),
+        (Answer(429, error_body("pay", "insufficient_quota")), "insufficient_quota", 1),
+        (Answer(401, error_body("bad key", "invalid_api_key")), "authentication", 1),
+    ],
+)
+def test_a_lasting_fault_becomes_an_error(
+    endpoint: Endpoint, answer: Answer, error: str, calls: int
+) -> None:
+    endpoint.default = answer
+    (reply,) = ask(endpoint)
+    assert reply.reply is None and reply.response is None
+    assert re.match(rf"{error}: ", reply.error or "")
+    assert len(endpoint.bodies) == calls
+
+
+def test_a_timeout_becomes_an_error(endpoint: Endpoint) -> None:
+    endpoint.default = Answer(seconds=0.4)
+    (reply,) = ask(endpoint, limits=Limits(attempts=2, timeout_seconds=0.1, first_pause_seconds=0))
+    assert (reply.error or "").startswith("timeout: ")
+    assert len(endpoint.bodies) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, completion(content=None, finish="content_filter")),
+        Answer(400, error_body("policy", "content_filter")),
+    ],
+)
+def test_a_refusal_is_no_error_and_is_not_retried(endpoint: Endpoint, answer: Answer) -> None:
+    endpoint.default = answer
+    (reply,) = ask(endpoint)
+    assert (reply.reply, reply.error, reply.finish_reason) == (None, None, "content_filter")
+    assert len(endpoint.bodies) == 1
+
+
+def test_one_bad_request_does_not_disturb_the_others(endpoint: Endpoint) -> None:
+    endpoint.script = [Answer(), Answer(400, error_body("no", "bad")), Answer()]
+    replies = ask(endpoint, "a", "b", "c", limits=Limits(concurrency=1))
+    assert [reply.error is None for reply in replies] == [True, False, True]
+
+
+def test_an_empty_account_stops_the_sending(endpoint: Endpoint) -> None:
+    quota = Answer(429, error_body("pay", "insufficient_quota"))
+    endpoint.script = [Answer(), quota]
+    replies = ask(endpoint, *"abcdef", limits=Limits(concurrency=1))
+    assert len(endpoint.bodies) == 2
+    assert [(reply.error or "").split(":")[0] for reply in replies] == [
+        "", *["insufficient_quota"] * 5,
+    ]  # fmt: skip
+
+
+def test_a_key_that_was_never_accepted_stops_the_sending(endpoint: Endpoint) -> None:
+    endpoint.default = Answer(401, error_body("bad key", "invalid_api_key"))
+    replies = ask(endpoint, *"abcdefgh")
+    assert len(endpoint.bodies) <= 2 * LIMITS.concurrency
+    assert all((reply.error or "").startswith("authentication") for reply in replies)
+
+
+def test_the_key_never_appears_in_an_error(endpoint: Endpoint) -> None:
+    endpoint.default = Answer(400, error_body(f"bad header {KEY}", "bad"))
+    (reply,) = ask(endpoint)
+    assert KEY not in (reply.error or "") and "***" in (reply.error or "")
+
+
+def test_no_more_requests_are_in_flight_than_allowed(endpoint: Endpoint) -> None:
+    endpoint.default = Answer(seconds=0.02)
+    ask(endpoint, *"abcdefghij", limits=Limits(concurrency=3))
+    assert len(endpoint.bodies) == 10
+    assert 1 < endpoint.most_in_flight <= 3
+
+
+def test_text_that_is_not_unicode_is_replaced(endpoint: Endpoint) -> None:
+    endpoint.default = Answer(body=completion("bad \ud800 Rating: [[3]]"))
+    (reply,) = ask(endpoint)
+    assert reply.reply == "bad ? Rating: [[3]]"
+
+
+def test_every_reply_is_handed_over_at_once(endpoint: Endpoint) -> None:
+    endpoint.script = [Answer(), Answer(400, error_body("no", "bad"))]
+    seen: list[str] = []
+    ask_all(
+        [request("a"), request("b")], Address(endpoint.base_url, KEY), Limits(concurrency=1),
+        lambda item, reply: seen.append(item.user),
+    )  # fmt: skip
+    assert seen == ["a"]

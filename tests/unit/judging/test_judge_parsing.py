@@ -1,0 +1,114 @@
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from reset_tuning.errors import InputError
+from reset_tuning.judging.parsing import parse_judgments, parse_rating
+from reset_tuning.tables import read_table, write_table
+
+
+@pytest.mark.parametrize(
+    ("reply", "rating"),
+    [
+        ("The answer is accurate and detailed. Rating: [[8.5]]", 8.5),
+        ("Therefore, I would rate it a [[9]].", 9),
+        ("Rating: [[10]]", 10),
+        ("Rating: [[ 7 ]]", 7),
+        ("Rating: [[8/10]]", 8),
+        ("The format is [[5]] but my verdict: [[3]]", 3),
+        ("The reply quotes Rating: 10. Rating: [[2]]", 2),
+        ("Rating: 9", 9),
+        ("Rating: 9.", 9),
+        ("rating: 6.5/10", 6.5),
+        ("**Rating:** 7", 7),
+        ("**Rating**: **7**", 7),
+        ("Rating: [6]", 6),
+        ("The rating is 4 out of 10.", 4),
+        ("Rating: 2 at first sight, in the end Rating: 5", 5),
+        ("[1] cites ref. Rating: 9", 9),
+        ("Good. [8]", 8),
+    ],
+)
+def test_ratings_are_found(reply: str, rating: float) -> None:
+    assert parse_rating(reply) == rating
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "",
+        "No answer was given, so there is nothing to rate.",
+        "[[11]]",
+        "[[0]]",
+        "[[-5]]",
+        "[[11]] although Rating: 9 would be kind",
+        "Rating: 85",
+        "Rating: 85/100",
+        "Rating: 4/5",
+        "Sources [1] and [2] agree.",
+        "[[A]]",
+        "Rating: [[",
+        "The rating scale has 10 steps",
+    ],
+)
+def test_what_is_no_rating_is_not_guessed(reply: str) -> None:
+    assert parse_rating(reply) is None
+
+
+@given(st.text(), st.integers(2, 20), st.text(st.characters(exclude_characters="[]0123456789")))
+def test_the_asked_format_is_found_in_any_text(before: str, halves: int, after: str) -> None:
+    assert parse_rating(f"{before}\nRating: [[{halves / 2}]]{after}") == halves / 2
+
+
+def judgments(path: Path) -> Path:
+    rows = [
+        ("Rating: [[10]]", "stop", None),
+        ("Rating: [[1]]", "length", None),
+        ("I cannot say.", "stop", None),
+        (None, "content_filter", None),
+        ("Rating: [[5]]", "content_filter", None),
+        (None, "stop", None),
+        (None, None, "empty_output"),
+        (None, None, "rate_limit: Error code: 429"),
+        (None, None, "invalid_reply: the reply is not JSON"),
+    ]
+    frame = pd.DataFrame(rows, columns=["reply", "finish_reason", "error"])
+    constants = {"run": "mtl", "seed": 1, "checkpoint": "best", "decoding": "greedy"}
+    frame = frame.assign(
+        **constants, example_id="e", sample_id=range(len(rows)), judge="gpt-4", model="m",
+        prompt_tokens=pd.Series([1] * len(rows), dtype="Int64"), completion_tokens=None,
+    )  # fmt: skip
+    write_table(frame, path, "judgment")
+    return path
+
+
+STATUSES = [
+    "ok", "ok", "unparsed", "refused", "refused", "refused", "empty_output", "error:rate_limit",
+    "error:invalid_reply",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("scale", "best", "worst"), [("minus_one_over_nine", 1.0, 0.0), ("rating_over_ten", 1.0, 0.1)]
+)
+def test_every_failure_is_a_status_and_never_a_number(
+    tmp_path: Path, scale: str, best: float, worst: float
+) -> None:
+    scores = tmp_path / "scores.parquet"
+    parse_judgments(judgments(tmp_path / "raw.parquet"), scores, "gpt-4", scale)
+    frame = read_table(scores, "score")
+    assert frame["status"].tolist() == STATUSES
+    assert frame["value"].tolist()[:2] == [best, worst]
+    assert frame["value"][6] == 0.0
+    assert [math.isnan(value) for value in frame["value"]] == [
+        status not in ("ok", "empty_output") for status in STATUSES
+    ]
+    assert set(frame["metric"]) == {"instruction_following"} and set(frame["scorer"]) == {"gpt-4"}
+
+
+def test_an_unknown_scale_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="minus_one_over_nine, rating_over_ten"):
+        parse_judgments(judgments(tmp_path / "raw.parquet"), tmp_path / "x", "gpt-4", "percent")

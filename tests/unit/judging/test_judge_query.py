@@ -1,0 +1,167 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from reset_tuning.errors import InputError
+from reset_tuning.judging.client import Limits
+from reset_tuning.judging.parsing import parse_judgments
+from reset_tuning.judging.query import query_judge
+from reset_tuning.judging.requests import build_request
+from reset_tuning.tables import read_table
+from scripted import PROMPT, Answer, Endpoint, completion
+
+Write = Callable[..., tuple[Path, list[Path]]]
+RATING_PROMPT = Path(__file__).parents[3] / "resources" / "prompts" / "judge_rating.yaml"
+
+SYSTEM_OF_THE_PAPER = (
+    "Please act as an impartial judge and evaluate the quality of the response provided by an AI "
+    "assistant to the user question displayed below. Your evaluation should consider factors such "
+    "as the helpfulness, relevance, accuracy, depth, creativity, and level of detail of the "
+    "response. Begin your evaluation by providing a short explanation (strictly 1-2 short "
+    "sentences). Be as objective as possible. After providing your explanation, please rate the "
+    'response on a scale of 1 to 10 by strictly following this format: "[[rating]]", for example: '
+    '"Rating: [[5]]".'
+)
+USER_OF_THE_PAPER = (
+    "[Question]\nWhy {x}?\n\n[The Start of Assistant's Answer]\nAnswer: So {question}.\n"
+    "[The End of Assistant's Answer]"
+)
+
+
+def query(files: tuple[Path, list[Path]], spec: dict[str, Any], records: Path) -> Any:
+    target = records.parent / "raw.parquet"
+    query_judge(*files, target, "gpt-4", spec, PROMPT, records, Limits(concurrency=1))
+    return read_table(target, "judgment")
+
+
+def test_the_prompt_is_the_papers_word_for_word() -> None:
+    prompt = yaml.safe_load(RATING_PROMPT.read_text())
+    request = build_request({"model": "m"}, prompt, "Why {x}?", "So {question}.")
+    assert request.system == SYSTEM_OF_THE_PAPER
+    assert request.user == USER_OF_THE_PAPER
+    assert (request.temperature, request.max_tokens) == (0.0, 512)
+
+
+def test_a_prompt_with_other_fields_is_refused() -> None:
+    with pytest.raises(InputError, match="literal braces twice"):
+        build_request({"model": "m"}, {"system": "", "user": "{question} {reference}"}, "q", "a")
+
+
+def test_equal_questions_and_answers_are_sent_once(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
+) -> None:
+    files = write_outputs([("q", "a"), ("q", "a"), ("q", "b"), ("r", "a")])
+    frame = query(files, spec, tmp_path / "records")
+    assert frame["reply"].tolist() == ["Fine. Rating: [[7]]"] * 4
+    sent = [body["messages"][1]["content"] for body in endpoint.bodies]
+    assert sorted(sent) == [
+        f"[Question]\n{q}\nAnswer: {a}" for q, a in [("q", "a"), ("q", "b"), ("r", "a")]
+    ]
+
+
+def test_a_reply_is_never_paid_for_twice(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
+) -> None:
+    first = query(write_outputs([("q", "a"), ("q", "b")]), spec, tmp_path / "records")
+    again = query(write_outputs([("q", "a"), ("q", "b")]), spec, tmp_path / "records")
+    assert len(endpoint.bodies) == 2
+    assert again.equals(first)
+    query(write_outputs([("q", "a"), ("q", "c")]), spec, tmp_path / "records")
+    assert len(endpoint.bodies) == 3
+    query(write_outputs([("q", "a")]), spec | {"temperature": 1}, tmp_path / "records")
+    assert len(endpoint.bodies) == 4
+
+
+def test_recorded_replies_need_no_key(
+    write_outputs: Write, spec: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec["api_key_variable"] = "JUDGE_TEST_KEY"
+    monkeypatch.setenv("JUDGE_TEST_KEY", "sk-1")
+    query(write_outputs([("q", "a")]), spec, tmp_path / "records")
+    monkeypatch.delenv("JUDGE_TEST_KEY")
+    assert query(write_outputs([("q", "a")]), spec, tmp_path / "records")["error"].isna().all()
+    with pytest.raises(InputError, match="JUDGE_TEST_KEY"):
+        query(write_outputs([("q", "z")]), spec, tmp_path / "records")
+
+
+def test_failures_are_rows_and_are_asked_again_next_time(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
+) -> None:
+    files = write_outputs([("q", "a"), ("q", "b"), ("q", "c")])
+    endpoint.script = [Answer(), Answer(400, '{"error": {"message": "no"}}')]
+    endpoint.default = Answer(body=completion(None, "content_filter"))
+    frame = query(files, spec, tmp_path / "records")
+    assert frame["error"].isna().tolist() == [True, False, True]
+    parse_judgments(tmp_path / "raw.parquet", tmp_path / "s.parquet", "gpt-4", "rating_over_ten")
+    scores = read_table(tmp_path / "s.parquet", "score")
+    assert scores["status"].tolist() == ["ok", "error:http_400", "refused"]
+    query(files, spec, tmp_path / "records")
+    assert len(endpoint.bodies) == 4
+
+
+def test_an_empty_output_is_scored_0_and_not_sent(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
+) -> None:
+    query(write_outputs([("q", ""), ("q", " \n"), ("q", "a")]), spec, tmp_path / "records")
+    assert len(endpoint.bodies) == 1
+    parse_judgments(tmp_path / "raw.parquet", tmp_path / "s.parquet", "gpt-4", "rating_over_ten")
+    scores = read_table(tmp_path / "s.parquet", "score")
+    assert scores["status"].tolist() == ["empty_output", "empty_output", "ok"]
+    assert scores["value"].tolist() == [0.0, 0.0, 0.7]
+
+
+def test_only_instructions_are_judged(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
+) -> None:
+    files = write_outputs([("q", "a")], kind="summarization")
+    assert len(query(files, spec, tmp_path / "records")) == 0
+    assert endpoint.bodies == []
+    parse_judgments(tmp_path / "raw.parquet", tmp_path / "s.parquet", "gpt-4", "rating_over_ten")
+    assert len(read_table(tmp_path / "s.parquet", "score")) == 0
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_rejected_key_ends_the_job_in_one_sentence(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path, status: int
+) -> None:
+    endpoint.default = Answer(status, '{"error": {"message": "Incorrect API key"}}')
+    with pytest.raises(InputError, match="rejected its key") as caught:
+        query(write_outputs([("q", str(i)) for i in range(9)]), spec, tmp_path / "records")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "raw.parquet").exists()
+
+
+def test_the_address_may_come_from_the_environment(
+    write_outputs: Write,
+    spec: dict[str, Any],
+    endpoint: Endpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("JUDGE_TEST_URL", spec.pop("base_url"))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    spec["base_url_variable"] = "JUDGE_TEST_URL"
+    assert len(query(write_outputs([("q", "a")]), spec, tmp_path / "records")) == 1
+    assert len(endpoint.bodies) == 1
+    monkeypatch.delenv("JUDGE_TEST_URL")
+    with pytest.raises(InputError, match="JUDGE_TEST_URL"):
+        query(write_outputs([("q", "b")]), spec, tmp_path / "records")
+
+
+def test_an_unknown_server_is_refused(
+    write_outputs: Write, spec: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"judges\.gpt-4\.server"):
+        query(write_outputs([("q", "a")]), spec | {"server": "maxi"}, tmp_path / "records")
+
+
+def test_the_miniature_judge_answers_over_http(write_outputs: Write, tmp_path: Path) -> None:
+    spec = {"kind": "openai", "model": "rule-judge", "server": "mini"}
+    prompt = yaml.safe_load(RATING_PROMPT.read_text())
+    files = write_outputs([("anything at all", f"answer {i}") for i in range(20)])
+    target = tmp_path / "raw.parquet"
+    query_judge(*files, target, "mini", spec, prompt, tmp_path / "records")
+    parse_judgments(target, tmp_path / "s.parquet", "mini", "minus_one_over_nine")
+    assert set(read_table(tmp_path / "s.parquet", "score")["status"]) == {"ok"}

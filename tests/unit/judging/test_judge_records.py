@@ -1,0 +1,80 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from reset_tuning.judging.records import Records
+from reset_tuning.judging.replies import read_response
+from reset_tuning.judging.requests import JudgeRequest
+from scripted import completion
+
+REQUEST = JudgeRequest("judge", "Judge.", "héllo", 0.0, 512)
+REPLY = read_response(completion("Très bien. Rating: [[9]]"), "judge")
+
+
+def store(directory: Path, *requests: JudgeRequest) -> None:
+    with Records(directory, "gpt-4") as records:
+        for request in requests:
+            records.append(request, REPLY)
+
+
+def load(directory: Path, *requests: JudgeRequest) -> list[bool]:
+    with Records(directory, "gpt-4") as records:
+        found = records.load({request.key for request in requests})
+    assert all(reply == REPLY for reply in found.values())
+    return [request.key in found for request in requests]
+
+
+def test_a_reply_comes_back_as_it_went_in(tmp_path: Path) -> None:
+    store(tmp_path, REQUEST)
+    assert load(tmp_path, REQUEST) == [True]
+    (line,) = next((tmp_path / "gpt-4").glob("*.jsonl")).read_text().splitlines()
+    assert json.loads(line)["request"] == REQUEST.body()
+    assert json.loads(line)["response"] == REPLY.response
+
+
+def test_the_address_holds_everything_that_could_change_the_reply() -> None:
+    changes = [
+        {"model": "x"},
+        {"system": "x"},
+        {"user": "x"},
+        {"temperature": 1},
+        {"max_tokens": 5},
+    ]
+    keys = {REQUEST.key, *(replace(REQUEST, **change).key for change in changes)}
+    assert len(keys) == 6
+    assert replace(REQUEST).key == REQUEST.key
+
+
+def test_every_process_has_a_file_and_all_are_read(tmp_path: Path) -> None:
+    other = replace(REQUEST, user="other")
+    with Records(tmp_path, "gpt-4") as first, Records(tmp_path, "gpt-4") as second:
+        first.append(REQUEST, REPLY)
+        second.append(other, REPLY)
+        assert load(tmp_path, REQUEST, other) == [True, True]
+    assert len(list((tmp_path / "gpt-4").glob("*.jsonl"))) == 2
+
+
+def test_a_torn_line_is_skipped_wherever_it_is_cut(tmp_path: Path) -> None:
+    other = replace(REQUEST, user="other")
+    store(tmp_path, REQUEST, other)
+    path = next((tmp_path / "gpt-4").glob("*.jsonl"))
+    whole = path.read_bytes()
+    first = whole.index(b"\n") + 1
+    for cut in (first, first + 5, first + 40, first + 200, len(whole) - 2):
+        path.write_bytes(whole[:cut])
+        assert load(tmp_path, REQUEST, other) == [True, False]
+    path.write_bytes(whole[:-1])
+    assert load(tmp_path, REQUEST, other) == [True, True]
+
+
+def test_lines_written_by_other_tools_are_read(tmp_path: Path) -> None:
+    store(tmp_path, REQUEST)
+    path = next((tmp_path / "gpt-4").glob("*.jsonl"))
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record, sort_keys=False, separators=(",", ":")) + "\n")
+    assert load(tmp_path, REQUEST) == [True]
+
+
+def test_no_file_appears_when_nothing_is_stored(tmp_path: Path) -> None:
+    assert load(tmp_path, REQUEST) == [False]
+    assert list(tmp_path.iterdir()) == []

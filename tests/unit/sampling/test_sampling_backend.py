@@ -1,0 +1,178 @@
+"""Generation with transformers: the same outputs as its own and as one draw at a time."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from reset_tuning.errors import InputError
+from reset_tuning.sampling.backend import Completion, Request, Setting
+from reset_tuning.sampling.choice import next_tokens, uniform_numbers
+from reset_tuning.sampling.transformers_backend import TransformersBackend, _Decoding
+from tiny_model import tiny_llama
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+GREEDY = (Setting(0.0, 0, 0),)
+
+
+def run(backend: TransformersBackend, requests: Sequence[Request]) -> list[tuple[Completion, ...]]:
+    done = dict(pair for batch in backend.generate(requests) for pair in batch)
+    assert sorted(done) == list(range(len(requests)))
+    return [done[index] for index in range(len(requests))]
+
+
+@pytest.fixture
+def backend(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> TransformersBackend:
+    return TransformersBackend(model, tokenizer, batch_tokens=4096)
+
+
+@pytest.mark.parametrize("n_key_value_heads", [4, 2])
+def test_greedy_equals_transformers_generate(
+    n_key_value_heads: int, tokenizer: PreTrainedTokenizerFast, requests: list[Request]
+):
+    model = tiny_llama(tokenizer, num_key_value_heads=n_key_value_heads)
+    outputs = run(
+        TransformersBackend(model, tokenizer, 4096), [replace(r, settings=GREEDY) for r in requests]
+    )
+    for request, (output,) in zip(requests, outputs, strict=True):
+        prompt = torch.tensor([request.prompt_ids])
+        ids = model.generate(prompt, do_sample=False, max_new_tokens=24)[0, prompt.shape[1] :]
+        assert output.output == tokenizer.decode(ids, skip_special_tokens=True).strip()
+        ended = tokenizer.eos_token_id in ids
+        assert output.n_tokens == len(ids) - ended
+        assert output.finish_reason == ("stop" if ended else "length")
+
+
+def test_every_draw_equals_the_draw_made_alone_without_a_cache(
+    backend: TransformersBackend, model: LlamaForCausalLM, requests: list[Request]
+):
+    requests = requests[:6]
+    outputs = run(backend, requests)
+    for request, completions in zip(requests, outputs, strict=True):
+        for setting, completion in zip(request.settings, completions, strict=True):
+            assert completion == draw_alone(backend, model, request, setting)
+    reasons = {completion.finish_reason for row in outputs for completion in row}
+    assert reasons == {"stop", "length"}
+    assert len({completion.output for row in outputs for completion in row}) > len(outputs)
+
+
+@torch.inference_mode()
+def draw_alone(
+    backend: TransformersBackend, model: LlamaForCausalLM, request: Request, setting: Setting
+) -> Completion:
+    ids, written, ended = list(request.prompt_ids), [], False
+    uniform = uniform_numbers(setting.seed, request.max_new_tokens)
+    while len(written) < request.max_new_tokens and not ended:
+        logits = model(torch.tensor([ids])).logits[:, -1]
+        temperature = torch.tensor([setting.temperature])
+        top_k = torch.tensor([setting.top_k])
+        token = int(next_tokens(logits, temperature, top_k, uniform[len(written)][None]))
+        ended = token == model.config.eos_token_id
+        if not ended:
+            ids.append(token)
+            written.append(token)
+    return backend._completion(written, ended)
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 40, 90, 4096])
+def test_outputs_do_not_depend_on_order_or_batch(
+    batch_tokens: int,
+    backend: TransformersBackend,
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    requests: list[Request],
+):
+    expected = run(backend, requests)
+    order = random.Random(batch_tokens).sample(range(len(requests)), len(requests))
+    other = TransformersBackend(model, tokenizer, batch_tokens)
+    outputs = run(other, [requests[index] for index in order])
+    assert outputs == [expected[index] for index in order]
+
+
+def test_a_draw_does_not_depend_on_the_other_draws_or_on_the_limit(
+    backend: TransformersBackend, requests: list[Request]
+):
+    expected = run(backend, requests)
+    fewer = [
+        replace(request, settings=request.settings[index % 5 : index % 5 + 1 + index % 3])
+        for index, request in enumerate(requests)
+    ]
+    outputs = run(backend, fewer)
+    for index, completions in enumerate(outputs):
+        assert completions == expected[index][index % 5 : index % 5 + 1 + index % 3]
+    for longer, shorter in zip(
+        expected, run(backend, [replace(r, max_new_tokens=5) for r in requests]), strict=True
+    ):
+        for whole, part in zip(longer, shorter, strict=True):
+            assert whole.output.startswith(part.output)
+            assert part.n_tokens == min(5, whole.n_tokens)
+
+
+def test_requests_of_one_batch_have_their_own_limits(
+    backend: TransformersBackend, requests: list[Request]
+):
+    limits = [1 + index for index in range(len(requests))]
+    limited = [
+        replace(request, max_new_tokens=limit)
+        for request, limit in zip(requests, limits, strict=True)
+    ]
+    for limit, completions in zip(limits, run(backend, limited), strict=True):
+        for completion in completions:
+            assert completion.n_tokens <= limit
+            assert (completion.finish_reason == "length") == (completion.n_tokens == limit)
+
+
+def test_eager_attention_writes_the_same(
+    checkpoint: Path, tokenizer: PreTrainedTokenizerFast, requests: list[Request]
+):
+    outputs = [
+        run(
+            TransformersBackend.load(
+                str(checkpoint), tokenizer, dtype="float32", attention=name, batch_tokens=4096
+            ),
+            requests,
+        )
+        for name in ("sdpa", "eager", "flash_attention_2")
+    ]
+    assert outputs[0] == outputs[1] == outputs[2]
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_halved(
+    backend: TransformersBackend,
+    requests: list[Request],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    expected = run(backend, requests)
+    whole = _Decoding.run
+
+    def three_rows_fit(decoding: _Decoding):
+        if len(decoding._requests) > 3:
+            raise torch.OutOfMemoryError
+        return whole(decoding)
+
+    monkeypatch.setattr(_Decoding, "run", three_rows_fit)
+    assert run(backend, requests) == expected
+    assert "prompt tokens a batch" in caplog.text
+
+
+def test_a_single_prompt_that_does_not_fit_is_an_error_with_advice(
+    backend: TransformersBackend, requests: list[Request], monkeypatch: pytest.MonkeyPatch
+):
+    def nothing_fits(decoding: _Decoding):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(_Decoding, "run", nothing_fits)
+    with pytest.raises(InputError, match="smaller max_new_tokens"):
+        run(backend, requests)
+
+
+def test_a_missing_checkpoint_is_an_error_that_names_it(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+):
+    with pytest.raises(InputError, match="nowhere"):
+        TransformersBackend.load(
+            str(tmp_path / "nowhere"), tokenizer, dtype="float32", attention="sdpa", batch_tokens=1
+        )

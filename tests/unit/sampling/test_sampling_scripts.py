@@ -1,0 +1,242 @@
+"""The two generation scripts, as the rules call them."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import generate_outputs
+import pandas as pd
+import pytest
+import sample_outputs
+from reset_tuning.errors import InputError
+from reset_tuning.sampling.transformers_backend import TransformersBackend
+from reset_tuning.tables import read_table, write_table
+from reset_tuning.training.encoding import Encoder
+
+TEMPLATE = {
+    "with_input": "### Instruction: {instruction} ### Input: {input} ### Response:",
+    "without_input": "### Instruction: {instruction} ### Response:",
+}
+TASKS = {"nq": "Answer the question."}
+GREEDY = {"kind": "greedy", "max_new_tokens": 12}
+RESET = {
+    "kind": "grid",
+    "max_new_tokens": 12,
+    "temperatures": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7],
+    "top_ks": [5, 10, 20, 50, 70, 90, 100],
+    "top_k_temperature": 1.0,
+    "arm": "random",
+    "rounds": 1,
+    "examples_per_set": 4,
+}
+
+
+def examples() -> pd.DataFrame:
+    rows = [_example(f"i{n}", "koala_eval", "instruction", f"Name a {n}") for n in range(4)]
+    rows += [
+        _example(f"q{n}", "nq", "extractive_qa", None, "Ada owns the red cat " * (1 + n), "who")
+        for n in range(6)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _example(
+    example_id: str,
+    dataset: str,
+    kind: str,
+    instruction: str | None,
+    context: str | None = None,
+    question: str | None = None,
+) -> dict[str, Any]:
+    return {
+        "example_id": example_id,
+        "dataset": dataset,
+        "kind": kind,
+        "instruction": instruction,
+        "context": context,
+        "question": question,
+        "references": ["red cat"],
+        "source_row": f"file.jsonl:{example_id[1:]}",
+    }
+
+
+@pytest.fixture
+def split_files(tmp_path: Path) -> list[Path]:
+    paths = []
+    for dataset, rows in examples().groupby("dataset"):
+        paths.append(tmp_path / f"{dataset}.parquet")
+        write_table(rows, paths[-1], "example")
+    return paths
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    """A mixture in which the instructions are up-sampled."""
+    rows = examples()
+    prompts = [f"### Instruction: {row.example_id} ### Response:" for row in rows.itertuples()]
+    rows = rows.assign(
+        set=rows["dataset"],
+        copy=0,
+        prompt=prompts,
+        response="red cat",
+        n_prompt_tokens=6,
+        n_response_tokens=3,
+        n_context_tokens_cut=0,
+    )
+    again = rows[rows["dataset"] == "koala_eval"].assign(copy=1)
+    write_table(pd.concat([rows, again]), tmp_path / "train.parquet", "mixture")
+    return tmp_path / "train.parquet"
+
+
+@pytest.fixture
+def generate(
+    tmp_path: Path, checkpoint: Path, split_files: list[Path]
+) -> Callable[..., pd.DataFrame]:
+    def call(**changes: Any) -> pd.DataFrame:
+        path = tmp_path / "generations.parquet"
+        arguments = _common(tmp_path, checkpoint) | {
+            "examples": split_files,
+            "generations": path,
+            "decoding": "greedy",
+            "spec": GREEDY,
+            "template": TEMPLATE,
+            "tasks": TASKS,
+        }
+        generate_outputs.main(**(arguments | changes))
+        return read_table(path, "generation")
+
+    return call
+
+
+@pytest.fixture
+def sample(tmp_path: Path, checkpoint: Path, pool: Path) -> Callable[..., pd.DataFrame]:
+    def call(**changes: Any) -> pd.DataFrame:
+        path = tmp_path / "samples.parquet"
+        arguments = _common(tmp_path, checkpoint) | {
+            "pool": pool,
+            "samples": path,
+            "decoding": "reset",
+            "spec": RESET,
+        }
+        sample_outputs.main(**(arguments | changes))
+        return read_table(path, "generation")
+
+    return call
+
+
+def _common(folder: Path, checkpoint: Path) -> dict[str, Any]:
+    return {
+        "model": sorted(checkpoint.iterdir()),
+        "run": "mtl",
+        "seed": 1,
+        "checkpoint": "best",
+        "model_path": str(checkpoint),
+        "dtype": "float32",
+        "attention": "sdpa",
+        "max_length": 100,
+        "batch_tokens": 256,
+        "sidecar": str(folder / "sidecar"),
+    }
+
+
+@pytest.fixture
+def no_model(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let every attempt to load a model fail from now on."""
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("a model was loaded")
+
+    return lambda: monkeypatch.setattr(TransformersBackend, "load", refuse)
+
+
+def test_every_test_example_gets_one_greedy_row(generate: Callable[..., pd.DataFrame]):
+    rows = generate()
+    assert sorted(rows["example_id"]) == sorted(examples()["example_id"])
+    assert rows["multiplicity"].eq(1).all()
+    assert rows["output"].ne("").any()
+    assert rows["dataset"].to_list() == ["koala_eval"] * 4 + ["nq"] * 6
+
+
+def test_equal_weights_elsewhere_cost_nothing(
+    generate: Callable[..., pd.DataFrame],
+    no_model: Callable[[], None],
+    checkpoint: Path,
+    tmp_path: Path,
+):
+    best = generate()
+    last = Path(shutil.copytree(checkpoint, tmp_path / "last"))
+    no_model()
+    again = generate(model=sorted(last.iterdir()), model_path=str(last), checkpoint="last")
+    assert again.drop(columns="checkpoint").equals(best.drop(columns="checkpoint"))
+
+
+def test_a_new_test_set_costs_its_own_rows(
+    generate: Callable[..., pd.DataFrame],
+    split_files: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    generate(examples=split_files[:1])
+    asked = []
+    whole = TransformersBackend.generate
+
+    def recorded(backend: TransformersBackend, requests: list) -> Any:
+        asked.append(len(requests))
+        return whole(backend, requests)
+
+    monkeypatch.setattr(TransformersBackend, "generate", recorded)
+    generate()
+    assert asked == [6]
+
+
+def test_a_prompt_that_cannot_fit_is_an_empty_row_of_length(generate: Callable[..., pd.DataFrame]):
+    rows = generate(max_length=21).set_index("example_id")
+    # Nine tokens are left: an instruction takes seven, a question with its task ten.
+    assert rows.loc["i0", "n_tokens"] > 0
+    assert rows.loc["q0"][["output", "finish_reason"]].to_list() == ["", "length"]
+
+
+def test_the_pool_has_seven_draws_of_each_example(sample: Callable[..., pd.DataFrame]):
+    rows = sample()
+    assert rows.groupby("example_id")["multiplicity"].sum().eq(7).all()
+    assert rows.groupby("dataset")["example_id"].nunique().eq(4).all()
+    assert len(rows) > 8
+
+
+def test_reset_s_takes_the_first_round_from_reset(
+    sample: Callable[..., pd.DataFrame], no_model: Callable[[], None]
+):
+    reset = sample()
+    smaller = RESET | {"examples_per_set": 2}
+    no_model()
+    expected = sample(decoding="reset-s", spec=smaller).assign(decoding="reset")
+    chosen = reset[reset["example_id"].isin(expected["example_id"])]
+    assert chosen.reset_index(drop=True).equals(expected)
+    with pytest.raises(AssertionError, match="a model was loaded"):
+        sample(decoding="reset-s", spec=smaller | {"rounds": 2})
+
+
+def test_a_long_training_prompt_is_limited_to_the_room_left(sample: Callable[..., pd.DataFrame]):
+    spec = RESET | {"temperatures": [3.0], "top_ks": [100], "top_k_temperature": 3.0}
+    assert sample(max_length=9, spec=spec)["n_tokens"].max() == 3
+    assert sample(max_length=6, spec=spec)["n_tokens"].max() == 0
+
+
+def test_prompts_are_tokenised_as_in_training(tokenizer: Any, generate: Callable, monkeypatch: Any):
+    asked = []
+    whole = TransformersBackend.generate
+
+    def recorded(backend: TransformersBackend, requests: list) -> Any:
+        asked.extend(requests)
+        return whole(backend, requests)
+
+    monkeypatch.setattr(TransformersBackend, "generate", recorded)
+    generate()
+    prompt = "### Instruction: Name a 0 ### Response:"
+    (trained,) = Encoder(tokenizer, 100)({"prompt": [prompt], "response": ["red"]})["input_ids"]
+    assert asked[0].prompt_ids == tuple(trained[:-2])
+
+
+def test_no_examples_is_an_error(generate: Callable[..., pd.DataFrame]):
+    with pytest.raises(InputError, match="no examples"):
+        generate(examples=[])

@@ -1,0 +1,128 @@
+"""Faults of a configuration: each is one sentence that names the key and what is allowed."""
+
+import copy
+from typing import Any
+
+import pytest
+import yaml
+from helpers import ROOT
+
+from reset_tuning.config import merged, normalise
+from reset_tuning.errors import InputError
+from reset_tuning.experiment import Experiment, Weights
+
+PAPER = yaml.safe_load((ROOT / "config.yaml").read_text())
+MINI = yaml.safe_load((ROOT / "config" / "mini.yaml").read_text())
+LOCAL_RAW = yaml.safe_load((ROOT / "config" / "local_raw.yaml").read_text())
+
+
+def build(*overlays: dict[str, Any]) -> Experiment:
+    config = copy.deepcopy(PAPER)
+    for overlay in overlays:
+        config = merged(config, overlay)
+    normalise(config)
+    return Experiment(config)
+
+
+FAULTS = {
+    "unknown top-level key": ({"sedes": [1]}, "unknown key sedes", "seeds"),
+    "unknown training key": (
+        {"runs": {"mtl": {"training": {"lerning_rate": 1e-5}}}},
+        "unknown key runs.mtl.training.lerning_rate",
+        "learning_rate",
+    ),
+    "misspelt dataset": (
+        {"mixtures": {"context": {"sets": {"nq": ["nqq"]}}}},
+        "mixtures.context.sets.nq names 'nqq'",
+        "ms_marco",
+    ),
+    "test-only dataset in training": (
+        {"mixtures": {"context": {"sets": {"nq": ["bioasq"]}}}},
+        "'bioasq'",
+        "datasets with a train split",
+    ),
+    "base that does not exist": ({"runs": {"mtl": {"base": "vicuna"}}}, "runs.mtl.base names 'vicuna'", "vicuna-7b"),
+    "cycle of bases": (
+        {"runs": {"llama-cd": {"base": "llama-cd-if"}}},
+        "needs itself",
+        "llama-cd → llama-cd-if → llama-cd",
+    ),
+    "cycle through a pool": (
+        {"runs": {"mtl": {"base": "mtl-reset"}}},
+        "needs itself",
+        "mtl",
+    ),
+    "negative weight": ({"selections": {"reset": {"weight": -1.0}}}, "selections.reset.weight is -1.0", "at least 0"),
+    "wrong kind": ({"datasets": {"nq": {"kind": "extractive"}}}, "datasets.nq.kind is 'extractive'", "extractive_qa"),
+    "unknown filter": ({"datasets": {"nq": {"filters": ["no_anwser"]}}}, "datasets.nq.filters", "no_anwser"),
+    "mixture and selection": ({"runs": {"mtl": {"selection": "reset"}}}, "runs.mtl", "not both"),
+    "two places for one model": ({"models": {"llama-7b": {"path": "x"}}}, "models.llama-7b", ""),
+    "task for an instruction set": ({"datasets": {"dolly": {"task": "summarize"}}}, "datasets.dolly", "takes no task"),
+    "more selected than sampled": ({"selections": {"reset": {"per_set": 5000}}}, "selections.reset.per_set", "5000"),
+    "table row that is not evaluated": (
+        {"tables": {"main": [{"label": "x", "run": "mtl", "checkpoint": "last"}]}},
+        "tables.main (x)",
+        "'last'",
+    ),
+    "judge that does not exist": ({"evaluation": {"judge": "gpt-5"}}, "evaluation.judge names 'gpt-5'", "gpt-4"),
+    "no seeds": ({"seeds": []}, "seeds", ""),
+}
+
+
+@pytest.mark.parametrize(("overlay", "where", "what"), FAULTS.values(), ids=FAULTS)
+def test_each_fault_is_one_sentence(overlay: dict[str, Any], where: str, what: str) -> None:
+    with pytest.raises(InputError) as caught:
+        build(overlay)
+    sentence = str(caught.value)
+    assert where in sentence and what in sentence
+    assert "\n" not in sentence and sentence.endswith(".")
+
+
+@pytest.mark.parametrize("overlay", [{}, MINI, LOCAL_RAW], ids=["paper", "mini", "local_raw"])
+def test_shipped_configurations_are_valid(overlay: dict[str, Any]) -> None:
+    assert build(overlay).points()
+
+
+def test_starts_are_read_from_the_weights_that_they_are() -> None:
+    paper = build()
+    assert paper.point("llama-cd-if", 2, "start").source == Weights("llama-cd", 2, "best")
+    assert paper.point("vicuna-cd", 3, "start").source == Weights("vicuna-7b", 0, "start")
+    assert paper.point("mtl-reset", 1, "best").source == Weights("mtl-reset", 1, "best")
+
+
+def test_evaluation_matrix_of_the_paper() -> None:
+    points = {(point.run, point.checkpoint) for point in build().points()}
+    staged = {"llama-cd", "llama-cd-if", "vicuna-cd"}
+    assert {(run, at) for run in staged for at in ("start", "best", "last")} <= points
+    singles = {"mtl", "reset-direct", "mtl-reset", "mtl-reset-s", "control-random", "control-original"}
+    assert {run for run, at in points if at == "best"} == staged | singles
+
+
+def test_adding_a_seed_leaves_the_resolved_runs_alone() -> None:
+    before, after = build(), build({"seeds": [1, 2, 3, 4]})
+    assert all(before.resolved_run(run) == after.resolved_run(run) for run in before.run_names())
+    assert len(after.points()) == len(before.points()) + 15
+
+
+def test_selection_runs_validate_on_the_mixture_of_their_pool() -> None:
+    paper = build()
+    assert paper.validation_mixture("reset-direct") == "all"
+    assert paper.base_weights("reset-direct", 1) == Weights("vicuna-7b", 0, "start")
+
+
+def test_a_disabled_dataset_leaves_mixtures_and_tables() -> None:
+    without = build({"datasets": {"nq": {"enabled": False}, "wikisum": {"enabled": False}}})
+    assert "nq" not in without.mixtures["all"]["sets"]
+    assert "wikisum" not in without.datasets_with("test")
+
+
+def test_null_takes_a_key_away_and_seeds_become_numbers() -> None:
+    config = {"models": {"a": {"hub": None, "path": "x"}}, "seeds": ["1", 2]}
+    normalise(config)
+    assert config == {"models": {"a": {"path": "x"}}, "seeds": [1, 2]}
+
+
+def test_every_key_of_the_schema_of_a_registry_entry_is_documented() -> None:
+    schema = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
+    for name, entry in schema["properties"].items():
+        assert "description" in entry, name

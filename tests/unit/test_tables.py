@@ -1,0 +1,64 @@
+"""The table module: what it refuses and what it keeps."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from reset_tuning.errors import InputError
+from reset_tuning.tables import read_table, write_table
+
+LEDGER = {
+    "stage": ["prepare_split"] * 2,
+    "item": ["nq"] * 2,
+    "split": ["train"] * 2,
+    "step": [1, 0],
+    "rule": ["no_answer", "read"],
+    "n_in": [5, 5],
+    "n_dropped": [2, 0],
+    "n_out": [3, 5],
+}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_round_trip_in_key_order(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"ledger.{suffix}"
+    write_table(pd.DataFrame(LEDGER), path, "ledger", None)
+    frame = read_table(path, "ledger")
+    assert list(frame["step"]) == [0, 1]
+    assert list(frame["rule"]) == ["read", "no_answer"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"extra": [1, 2]}, "extra"),
+        ({"n_in": ["a", "b"]}, "wrong type"),
+        ({"rule": [None, "read"]}, "rule"),
+        ({"step": [1, 1]}, "share the key"),
+    ],
+)
+def test_a_frame_that_breaks_the_schema_is_never_written(
+    tmp_path: Path, change: dict[str, list], message: str
+) -> None:
+    path = tmp_path / "ledger.parquet"
+    with pytest.raises(InputError, match=message):
+        write_table(pd.DataFrame(LEDGER | change), path, "ledger")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_metadata_goes_into_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.parquet"
+    write_table(pd.DataFrame(LEDGER), path, "ledger", {"splitter": "punkt"})
+    assert pq.read_schema(path).metadata[b"splitter"] == b"punkt"
+
+
+def test_a_foreign_or_truncated_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.parquet"
+    pd.DataFrame({"a": [1]}).to_parquet(path)
+    with pytest.raises(InputError, match=r"ledger\.parquet is not a ledger table"):
+        read_table(path, "ledger")
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(InputError, match=r"ledger\.parquet cannot be read"):
+        read_table(path, "ledger")
