@@ -1,23 +1,14 @@
 """Train one run with one seed through torchrun and keep its best and last checkpoints."""
 
 import json
-import os
-import time
-from dataclasses import asdict
 from pathlib import Path
 
 from reset_tuning.files import atomic_path
 from reset_tuning.jobs import run as run_script
-from reset_tuning.training.launch import (
-    build_command,
-    build_environment,
-    private_directory,
-    publish,
-    run_training,
-    visible_gpus,
-)
+from reset_tuning.training.checkpoints import MODEL_FILES, private_directory, publish
+from reset_tuning.training.launch import launch
 from reset_tuning.training.provenance import describe_training
-from reset_tuning.training.settings import TrainingJob, batch_geometry, read_settings, write_job
+from reset_tuning.training.settings import TrainingJob
 
 
 def main(
@@ -26,14 +17,6 @@ def main(
     train: Path,
     validation: Path,
     base: list[Path],
-    best_model: Path,
-    best_config: Path,
-    best_tokenizer: Path,
-    best_tokenizer_config: Path,
-    last_model: Path,
-    last_config: Path,
-    last_tokenizer: Path,
-    last_tokenizer_config: Path,
     history: Path,
     provenance: Path,
     run: str,
@@ -41,12 +24,8 @@ def main(
     base_path: str,
     cpu_ranks: int,
     threads: int = 1,
+    **weights: Path,  # best_model, best_config, …, last_tokenizer_config
 ) -> None:
-    gpus = visible_gpus()
-    ranks = gpus or cpu_ranks
-    resolved = read_settings(settings)
-    batch_geometry(resolved.training, ranks)  # a batch that does not divide fails before torch loads
-    started = time.monotonic()
     with private_directory(history.parent / "trainer") as output:
         job = TrainingJob(
             settings=str(settings),
@@ -58,32 +37,13 @@ def main(
             threads=threads,
             output=str(output),
         )
-        environment = build_environment(
-            os.environ, base=base_path, threads=threads, ranks=ranks, gpus=gpus
-        )
-        run_training(build_command(ranks, write_job(job)), environment, output)
-        record = describe_training(
-            run=run,
-            seed=seed,
-            base=base_path,
-            inputs=[settings, train, validation, *base],
-            settings=asdict(resolved),
-            report=json.loads((output / "report.json").read_text()),
-            wall_seconds=time.monotonic() - started,
-        )
-        publish(
-            {
-                output / "best" / "model.safetensors": best_model,
-                output / "best" / "config.json": best_config,
-                output / "best" / "tokenizer.json": best_tokenizer,
-                output / "best" / "tokenizer_config.json": best_tokenizer_config,
-                output / "last" / "model.safetensors": last_model,
-                output / "last" / "config.json": last_config,
-                output / "last" / "tokenizer.json": last_tokenizer,
-                output / "last" / "tokenizer_config.json": last_tokenizer_config,
-                output / "history.csv": history,
-            }
-        )
+        report = launch(job, cpu_ranks)
+        record = describe_training(job, report, base)
+        finished = {output / "history.csv": history}
+        for checkpoint in ("best", "last"):
+            for name, file in MODEL_FILES.items():
+                finished[output / checkpoint / file] = weights[f"{checkpoint}_{name}"]
+        publish(finished)
     with atomic_path(provenance) as temporary:
         temporary.write_text(json.dumps(record, indent=2) + "\n")
 

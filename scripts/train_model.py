@@ -17,6 +17,8 @@ def main(job_file: Path) -> int:
     os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
     logging.basicConfig(format="%(message)s", stream=sys.stdout, force=True)
     logging.getLogger("reset_tuning").setLevel(logging.INFO)
+    # It warns that accelerate and DeepSpeed accumulate differently; the Trainer means DeepSpeed to.
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
     try:
         train(job)
     except InputError as error:

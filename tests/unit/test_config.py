@@ -126,3 +126,11 @@ def test_every_key_of_the_schema_of_a_registry_entry_is_documented() -> None:
     schema = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
     for name, entry in schema["properties"].items():
         assert "description" in entry, name
+
+
+def test_filter_names_of_the_schema_are_those_of_the_code() -> None:
+    from reset_tuning.data.filters import FILTER_NAMES
+
+    schema = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
+    entry = schema["properties"]["datasets"]["additionalProperties"]["properties"]["filters"]
+    assert set(entry["items"]["oneOf"][0]["enum"]) == set(FILTER_NAMES)

@@ -103,11 +103,6 @@ class Ledger:
     def log(self) -> None:
         """Write the steps to the log, one line each."""
         for step in self.steps:
-            _logger.info(
-                "%s %s: %s dropped %d of %d rows",
-                self.item,
-                self.split,
-                step.rule,
-                step.n_dropped,
-                step.n_in,
-            )
+            what = "dropped" if step.n_dropped >= 0 else "added"
+            change = f"{step.rule} {what} {abs(step.n_dropped)}, {step.n_out} rows left"
+            _logger.info("%s %s: %s", self.item, self.split, change)

@@ -10,7 +10,7 @@ from reset_tuning.mini.facts import (
     ask,
     clue,
     draw_fact,
-    draw_passages,
+    draw_passages_for,
     state,
 )
 from reset_tuning.mini.words import ENTITIES
@@ -65,10 +65,11 @@ def draw_question(
     `noise` is the probability that the full-sentence answer carries an invented second sentence,
     as answers written from memory do; the short answer is always right.
     """
-    passages = tuple(draw_passages(generator, domain, n_passages))
+    relation = generator.choice(list(RELATIONS[domain]))
+    passage, *others = draw_passages_for(generator, domain, n_passages, relation)
     gold = generator.randrange(n_passages)
-    passage = passages[gold]
-    which = generator.randrange(len(passage.facts))
+    passages = (*others[:gold], passage, *others[gold:])
+    which = [fact.relation for fact in passage.facts].index(relation)
     fact = passage.facts[which]
     text = clue(fact) if as_clue else ask(generator, fact)
     sentence = state(generator, fact, avoid=passage.sentences[which])

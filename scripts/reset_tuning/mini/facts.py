@@ -220,6 +220,24 @@ def draw_passages(generator: random.Random, domain: str, count: int) -> list[Pas
     return passages
 
 
+def draw_passages_for(
+    generator: random.Random, domain: str, count: int, relation: str
+) -> list[Passage]:
+    """Write passages about different entities, of which only the first states `relation`.
+
+    So the relation identifies the fact that is asked for. (Models of this size do not reliably
+    learn to tell several facts of one relation apart by their entities.)
+    """
+    others = [name for name in RELATIONS[domain] if name != relation]
+    gold, *rest = generator.sample(ENTITIES[domain], count)
+    told = [relation, generator.choice(others)]
+    generator.shuffle(told)
+    passages = [draw_passage(generator, domain, gold, told)]
+    for entity in rest:
+        passages.append(draw_passage(generator, domain, entity, generator.sample(others, 2)))
+    return passages
+
+
 def _draw_famous() -> dict[tuple[str, str], Fact]:
     """Draw the facts that are known without a context, by (person, relation)."""
     generator = random.Random(_FAMOUS_SEED)

@@ -27,7 +27,7 @@ class PretrainRecipe:
     layers: int = 3
     heads: int = 4
     mlp: int = 320
-    steps: int = 2800
+    steps: int = 2450
     rows: int = 20
     row_tokens: int = 160
     learning_rate: float = 2e-3

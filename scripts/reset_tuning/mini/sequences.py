@@ -41,7 +41,8 @@ def encode_pair(tokenizer: PreTrainedTokenizerFast, prompt: str, response: str) 
 def pack(rows: Iterable[Row], length: int) -> Iterator[Row]:
     """Fill rows of exactly `length` tokens with whole documents; longer documents are skipped.
 
-    Documents in a row see one another, as in ordinary pre-training.
+    Documents in a row see one another, as in ordinary pre-training. `rows` has no end: what does
+    not fill a row yet is kept for the next one.
     """
     ids: list[int] = []
     weights: list[float] = []

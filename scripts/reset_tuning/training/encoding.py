@@ -27,13 +27,10 @@ class Encoder:
     max_length: int
 
     def __post_init__(self) -> None:
-        missing = [
-            name for name in ("bos_token_id", "eos_token_id") if getattr(self.tokenizer, name) is None
-        ]
-        if missing:
+        if self.tokenizer.bos_token_id is None or self.tokenizer.eos_token_id is None:
             raise InputError(
-                f"the tokenizer {self.tokenizer.name_or_path} has no {' and no '.join(missing)}: "
-                "training marks the start and the end of every row"
+                f"the tokenizer {self.tokenizer.name_or_path} lacks a BOS or an EOS token: "
+                "training marks the start and the end of every row with them"
             )
 
     def __call__(self, rows: dict[str, Sequence[str]]) -> dict[str, list[list[int]]]:

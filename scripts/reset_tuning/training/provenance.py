@@ -1,6 +1,7 @@
 """Where a checkpoint came from: inputs, settings, code, packages, machine, cost."""
 
 import importlib.metadata
+import json
 import platform
 import subprocess
 from collections.abc import Iterable
@@ -8,29 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from reset_tuning.files import sha256_of
+from reset_tuning.training.settings import TrainingJob
 
 _PACKAGES = ("torch", "transformers", "accelerate", "deepspeed", "datasets", "tokenizers")
 
 
 def describe_training(
-    *,
-    run: str,
-    seed: int,
-    base: str,
-    inputs: Iterable[Path],
-    settings: dict[str, Any],
-    report: dict[str, Any],
-    wall_seconds: float,
+    job: TrainingJob, report: dict[str, Any], base: Iterable[Path]
 ) -> dict[str, Any]:
-    """Return the content of provenance.json; `report` is what the training says of itself."""
+    """Return the content of provenance.json: what was trained, on what, by what, at what cost.
+
+    `report` is what the training says of itself; `base` are the base checkpoint's files, none for
+    a model of the hub.
+    """
+    inputs = [Path(job.settings), Path(job.train), Path(job.validation), *base]
     return {
-        "run": run,
-        "seed": seed,
-        "base": base,
-        "settings": settings,
+        "run": job.run,
+        "seed": job.seed,
+        "base": job.base,
+        "settings": json.loads(Path(job.settings).read_text()),
         "inputs": {str(path): sha256_of(path) for path in inputs},
         "training": report,
-        "wall_seconds": round(wall_seconds, 3),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "machine": platform.machine(),

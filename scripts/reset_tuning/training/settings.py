@@ -85,7 +85,7 @@ def read_settings(path: Path) -> RunSettings:
     except (OSError, json.JSONDecodeError) as error:
         raise InputError(f"{path} cannot be read as the settings of a run: {error}") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("training"), dict):
-        raise InputError(f"{path} holds no mapping with a `training` mapping: resolve the run again")
+        raise InputError(f"{path} lacks the mapping `training`: resolve the run again")
     raw["training"] = _build(TrainingSettings, raw["training"], f"{path}: training")
     settings = _build(RunSettings, raw, str(path))
     _check_ranges(settings, path)
@@ -113,16 +113,16 @@ def batch_geometry(training: TrainingSettings, ranks: int) -> BatchGeometry:
     share, left = divmod(training.global_batch_size, ranks)
     if left or not share:
         raise InputError(
-            f"training.global_batch_size {training.global_batch_size} cannot be spread over {ranks} "
-            "ranks: choose a multiple of the number of ranks"
+            f"training.global_batch_size {training.global_batch_size} cannot be spread over "
+            f"{ranks} ranks: choose a multiple of the number of ranks"
         )
     if share <= training.micro_batch_size:
         return BatchGeometry(ranks, share, 1)
     accumulation, left = divmod(share, training.micro_batch_size)
     if left:
         raise InputError(
-            f"training.micro_batch_size {training.micro_batch_size} does not divide the {share} rows "
-            f"that each of {ranks} ranks takes of a global batch of {training.global_batch_size}"
+            f"training.micro_batch_size {training.micro_batch_size} does not divide the {share} "
+            f"rows that each of {ranks} ranks takes of a batch of {training.global_batch_size}"
         )
     return BatchGeometry(ranks, training.micro_batch_size, accumulation)
 
@@ -134,7 +134,8 @@ def _build(record: type, raw: dict[str, Any], where: str) -> Any:
     wrong = sorted((raw.keys() - kinds.keys()) | (required - raw.keys()))
     if wrong:
         raise InputError(f"{where} has unknown or missing keys: {', '.join(wrong)}")
-    return record(**{key: _typed(value, kinds[key], f"{where}.{key}") for key, value in raw.items()})
+    typed = {key: _typed(value, kinds[key], f"{where}.{key}") for key, value in raw.items()}
+    return record(**typed)
 
 
 def _typed(value: Any, kind: Any, where: str) -> Any:

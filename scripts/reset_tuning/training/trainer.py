@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,11 +23,11 @@ from transformers import (
 )
 
 from reset_tuning.errors import InputError
+from reset_tuning.training.checkpoints import make_readable
 from reset_tuning.training.encoding import IGNORED_LABEL
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT_FILES = ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json")
 _PROGRESS_SECONDS = 10.0
 _ONE_SHARD = "10TB"  # a checkpoint is one file, whatever its size
 
@@ -59,9 +58,9 @@ class History:
 class CheckpointingTrainer(Trainer):
     """Trainer with token-weighted evaluation; saves consolidated weights whenever they are best.
 
-    The evaluation loss is the sum of all target tokens' negative log-likelihoods over their number,
-    so it depends neither on the batch size nor on the number of ranks. Perplexity, its exponential,
-    chooses the best checkpoint (PAPER section 4); a step-based schedule evaluates the last step too.
+    The evaluation loss is the sum of all target tokens' negative log-likelihoods over their
+    number, so it depends neither on the batch size nor on the number of ranks. Perplexity, its
+    exponential, chooses the best checkpoint (PAPER section 4); the last step is evaluated too.
     """
 
     def __init__(
@@ -86,9 +85,11 @@ class CheckpointingTrainer(Trainer):
         self.history = History()
         self._loss_sum = torch.zeros((), device=args.device)
         self._loss_since_step = 0
+        self._learning_rate = 0.0
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Train on one micro-batch and remember its loss without waiting for the device."""
+        """Train on one micro-batch; remember its loss, without waiting for the device, and rate."""
+        self._learning_rate = self._get_learning_rate()
         loss = super().training_step(*args, **kwargs)
         self._loss_sum += loss
         return loss
@@ -120,8 +121,7 @@ class CheckpointingTrainer(Trainer):
         self.model.save_pretrained(directory, state_dict=weights, max_shard_size=_ONE_SHARD)
         config.use_cache = trained_with_cache
         self.tokenizer.save_pretrained(directory)
-        for name in CHECKPOINT_FILES:
-            make_readable(directory / name)
+        make_readable(directory)
 
     def _record(self, metrics: dict[str, float]) -> None:
         step, loss = self.state.global_step, metrics["eval_loss"]
@@ -136,7 +136,7 @@ class CheckpointingTrainer(Trainer):
             "train_loss": self._mean_train_loss(step),
             "eval_loss": loss,
             "perplexity": metrics["eval_perplexity"],
-            "learning_rate": self._get_learning_rate(),
+            "learning_rate": self._learning_rate,
         }
         best = self.history.add(row)
         if best:
@@ -155,9 +155,7 @@ class CheckpointingTrainer(Trainer):
         return mean / steps
 
 
-def sum_row_losses(
-    logits: torch.Tensor, labels: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def sum_row_losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return per row the summed negative log-likelihood (float64) and the number of targets.
 
     `logits` are [rows, length, vocabulary] and `labels` [rows, length]; position t predicts label
@@ -179,13 +177,6 @@ def _weigh_by_tokens(rows: EvalPrediction) -> dict[str, float]:
     """Return the loss per target token over the whole evaluation set, and its perplexity."""
     loss = float(np.sum(rows.predictions) / np.sum(rows.label_ids))
     return {"loss": loss, "perplexity": math.exp(loss) if loss < 700 else math.inf}
-
-
-def make_readable(path: Path) -> None:
-    """Give a file the mode that the umask asks for; safetensors writes its files as 0600."""
-    umask = os.umask(0)
-    os.umask(umask)
-    path.chmod(0o666 & ~umask)
 
 
 class ProgressLines(TrainerCallback):

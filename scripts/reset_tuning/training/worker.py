@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import shutil
 import time
 from dataclasses import asdict
 from functools import partial
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from reset_tuning.errors import InputError
 from reset_tuning.seeds import draw_seed
+from reset_tuning.training.checkpoints import link_checkpoint
+from reset_tuning.training.launch import REPORT
 from reset_tuning.training.settings import (
     SCHEDULES,
     BatchGeometry,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-REPORT = "report.json"
 _WAIT_SECONDS = 0.2
 
 
@@ -212,17 +212,9 @@ def _finish(
     if not trainer.is_world_process_zero():
         return
     if best_is_last:
-        _link_tree(Path(job.output) / "best", Path(job.output) / "last")
+        link_checkpoint(Path(job.output) / "best", Path(job.output) / "last")
     _write_history(job, trainer)
     (Path(job.output) / REPORT).write_text(json.dumps(_report(trainer, geometry, seconds)))
-
-
-def _link_tree(source: Path, target: Path) -> None:
-    """Give the files of a directory second names, as copies where links are not possible."""
-    try:
-        shutil.copytree(source, target, copy_function=os.link)
-    except shutil.Error:
-        shutil.copytree(source, target, dirs_exist_ok=True)
 
 
 def _write_history(job: TrainingJob, trainer: "CheckpointingTrainer") -> None:
@@ -250,6 +242,7 @@ def _report(
         "zero_stage": 3,
         "steps": trainer.state.global_step,
         "best_step": trainer.history.best_step,
+        "base_commit": getattr(trainer.model.config, "_commit_hash", None),
         "train_rows": len(trainer.train_dataset),
         "train_tokens": tokens,
         "train_seconds": round(seconds, 3),

@@ -1,0 +1,253 @@
+"""The shrunken miniature, end to end: files, numbers, partial rebuilds, bad input, report."""
+
+import gzip
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from helpers import ROOT, planned_jobs
+
+PACKAGES = {
+    "snakemake",
+    "torch",
+    "transformers",
+    "deepspeed",
+    "datasets",
+    "pandas",
+    "pyarrow",
+    "openai",
+    "summac",
+    "rouge_score",
+}
+TABLES = ("scores", "main_table", "tradeoff", "trajectories", "lengths", "row_ledger")
+
+
+def plan(miniature, *arguments: str, configs: tuple[str, ...] = ()) -> dict[str, int]:
+    """Return the jobs of a dry run; none when nothing is to be done."""
+    result = miniature.snakemake("-n", *arguments, configs=configs)
+    assert result.returncode == 0, result.stdout
+    return planned_jobs(result.stdout)
+
+
+def overlay(tmp_path: Path, content: dict) -> tuple[str]:
+    path = tmp_path / "overlay.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return (str(path),)
+
+
+def table(miniature, name: str) -> pd.DataFrame:
+    return pd.read_csv(miniature.results / "metrics" / f"{name}.csv")
+
+
+# ---------------------------------------------------------------- what a run leaves
+
+
+def test_every_table_and_figure_is_there(miniature) -> None:
+    assert all((miniature.results / "metrics" / f"{name}.csv").stat().st_size for name in TABLES)
+    for name in ("tradeoff-cd-to-if", "tradeoff-if-to-cd", "trajectories"):
+        assert (miniature.results / "figures" / f"{name}.svg").stat().st_size
+        assert (miniature.results / "figures" / f"{name}.pdf").stat().st_size
+
+
+def test_main_table_has_the_systems_in_the_papers_order(miniature) -> None:
+    rows = yaml.safe_load((ROOT / "config.yaml").read_text())["tables"]["main"]
+    main = table(miniature, "main_table")
+    assert list(main["label"]) == [row["label"] for row in rows]
+    assert main["instruction_following"].between(0, 1).all()
+    assert main["faithfulness"].between(0, 1).all()
+
+
+def test_every_output_is_accounted_for(miniature) -> None:
+    scores = table(miniature, "scores")
+    excluded = scores[["n_undefined", "n_unparsed", "n_refused", "n_error"]].sum(axis=1)
+    assert (scores["n"] + excluded == scores["n_outputs"]).all()
+    ledger = table(miniature, "row_ledger")
+    assert (ledger["n_in"] - ledger["n_dropped"] == ledger["n_out"]).all()
+
+
+def test_both_arms_are_in_the_pool_and_multiplicities_add_up(miniature) -> None:
+    pool = pd.read_parquet(miniature.results / "samples" / "mtl" / "seed-1" / "reset.parquet")
+    assert set(pool["arm"]) == {"temperature", "top_k"}
+    assert (pool.groupby("example_id")["multiplicity"].sum() == 7).all()
+    larger = pd.read_parquet(miniature.results / "samples" / "mtl" / "seed-1" / "reset-s.parquet")
+    assert (larger.groupby("example_id")["multiplicity"].sum() == 14).all()
+    assert set(larger["example_id"]) <= set(pool["example_id"])
+
+
+def test_selections_keep_the_same_examples_and_differ_in_the_response(miniature) -> None:
+    chosen = {
+        name: pd.read_parquet(miniature.results / "selected" / name / "seed-1.parquet")
+        for name in ("reset", "random", "original")
+    }
+    assert {len(rows) for rows in chosen.values()} == {32}
+    assert set(chosen["reset"]["example_id"]) == set(chosen["original"]["example_id"])
+    assert chosen["original"]["sample_id"].isna().all()
+
+
+def test_the_ten_packages_of_the_brief_did_the_work(miniature) -> None:
+    assert miniature.imported_packages() >= PACKAGES
+
+
+def test_provenance_names_what_made_the_weights(miniature) -> None:
+    path = miniature.results / "checkpoints" / "mtl-reset" / "seed-1" / "provenance.json"
+    assert json.loads(path.read_text())["seed"] == 1
+
+
+# ---------------------------------------------------------------- partial rebuilds
+
+
+def test_a_second_run_has_nothing_to_do(miniature) -> None:
+    assert plan(miniature, "all") == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("data/nq/test.parquet", {"prepare_split"}),
+        ("checkpoints/mtl/seed-1/best/config.json", {"train"}),
+        ("generations/mtl/seed-1/best.parquet", {"generate_outputs"}),
+        ("judgments/generations/mtl/seed-1/best/gpt-4.raw.parquet", {"query_judge"}),
+        ("metrics/lengths.csv", {"tabulate_lengths"}),
+    ],
+)
+def test_a_deleted_file_is_noticed_and_rebuilt(miniature, name: str, expected: set[str]) -> None:
+    path = miniature.results / name
+    kept = path.with_name(f"{path.name}.kept")
+    shutil.move(path, kept)
+    try:
+        assert expected <= set(plan(miniature, "all"))
+    finally:
+        shutil.move(kept, path)
+    assert plan(miniature, "all") == {}
+
+
+def test_a_rebuilt_file_with_the_same_content_stops_there(miniature) -> None:
+    path = miniature.results / "scores" / "generations" / "mtl" / "seed-1" / "best" / "lexical.parquet"
+    before = path.read_bytes()
+    path.unlink()
+    result = miniature.snakemake("all")
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert "rule score_outputs" in result.stdout
+    assert "rule train:" not in result.stdout
+    assert path.read_bytes() == before
+    assert plan(miniature, "all") == {}
+
+
+def test_adding_a_seed_trains_only_that_seed(miniature) -> None:
+    result = miniature.snakemake("-n", "all", "--config", "seeds=[1,2]")
+    assert planned_jobs(result.stdout)["train"] == 9
+    lines = [line for line in result.stdout.splitlines() if line.startswith("    wildcards: run=")]
+    assert lines and all("seed=1" not in line for line in lines)
+
+
+def test_a_new_learning_rate_retrains_that_run_and_what_stands_on_it(miniature, tmp_path: Path) -> None:
+    changed = overlay(tmp_path, {"runs": {"llama-cd": {"training": {"learning_rate": 0.0005}}}})
+    result = miniature.snakemake("-n", "all", configs=changed)
+    jobs = planned_jobs(result.stdout)
+    assert jobs["resolve_run"] == 1
+    assert jobs["train"] == 2  # llama-cd and llama-cd-if
+    assert "prepare_split" not in jobs
+
+
+def test_reading_the_ratings_differently_asks_no_judge_again(miniature, tmp_path: Path) -> None:
+    changed = overlay(tmp_path, {"judges": {"gpt-4": {"scale": "rating_over_ten"}}})
+    jobs = plan(miniature, "results/mini/metrics/scores.csv", configs=changed)
+    assert jobs["parse_judgments"] > 0
+    assert not {"query_judge", "generate_outputs"} & set(jobs)
+
+
+def test_more_requests_at_once_rebuild_nothing(miniature, tmp_path: Path) -> None:
+    changed = overlay(tmp_path, {"judges": {"gpt-4": {"concurrency": 2}}, "generation": {"batch_tokens": 99}})
+    assert plan(miniature, "all", configs=changed) == {}
+
+
+# ---------------------------------------------------------------- bad input
+
+
+def test_a_missing_key_stops_before_the_first_job(miniature, tmp_path: Path) -> None:
+    live = {"server": None, "api_key_variable": "A_KEY_THAT_IS_NOT_SET"}
+    changed = overlay(tmp_path, {"judges": {"gpt-4": live}})
+    assert plan(miniature, "all", configs=changed)  # a dry run needs no key
+    result = miniature.snakemake("all", configs=changed)
+    assert result.returncode != 0
+    assert "set the environment variable A_KEY_THAT_IS_NOT_SET" in result.stdout
+    assert "rule query_judge" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "message"),
+    [
+        ("dolly", lambda raw: raw[: len(raw) // 2], "dolly"),
+        ("dolly", lambda raw: gzip.compress(raw)[:-20], "truncated"),
+        ("koala_eval", lambda raw: raw.replace(b"\n", b"\n{broken\n", 1), ":2"),
+    ],
+    ids=["cut line", "truncated gzip", "malformed line"],
+)
+def test_bad_raw_files_are_one_sentence_and_leave_no_output(
+    miniature, tmp_path: Path, name: str, spoil, message: str
+) -> None:
+    folder = miniature.results / "raw" / name
+    manifest = json.loads((folder / "manifest.json").read_text())
+    split = manifest["files"][0]["split"]
+    raw = folder / manifest["files"][0]["path"]
+    output = miniature.results / "data" / name / f"{split}.parquet"
+    good, kept = raw.read_bytes(), output.with_suffix(".kept")
+    shutil.move(output, kept)
+    raw.write_bytes(spoil(good))
+    try:
+        result = miniature.snakemake(str(output.relative_to(miniature.folder)))
+        errors = [line for line in result.stdout.splitlines() if " ERROR " in line]
+        assert result.returncode != 0
+        assert errors and raw.name in errors[0] and message in errors[0]
+        assert "Traceback" not in result.stdout
+        assert not output.exists()
+    finally:
+        raw.write_bytes(good)
+        shutil.move(kept, output)
+
+
+# ---------------------------------------------------------------- report
+
+
+@pytest.fixture(scope="session")
+def report(miniature) -> Path:
+    result = miniature.snakemake("--report", "results/mini/report.html")
+    assert result.returncode == 0, result.stdout[-4000:]
+    return miniature.results / "report.html"
+
+
+def test_the_report_holds_the_main_table_and_says_what_the_numbers_are(report: Path) -> None:
+    text = report.read_text()
+    assert "main_table" in text
+    assert "made world" in text
+
+
+@pytest.mark.browser
+def test_the_report_opens_in_a_browser(report: Path, tmp_path: Path) -> None:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    picture = tmp_path / "report.png"
+    subprocess.run(
+        [
+            chromium,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--no-first-run",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--virtual-time-budget=10000",
+            "--window-size=1400,1000",
+            f"--screenshot={picture}",
+            report.as_uri(),
+        ],
+        check=True,
+        timeout=120,
+        capture_output=True,
+    )
+    assert picture.stat().st_size > 20_000  # a blank page is far smaller

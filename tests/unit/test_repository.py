@@ -1,0 +1,96 @@
+"""Promises of the repository that a reader can check by eye, checked."""
+
+import ast
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+from helpers import ROOT
+
+LOCK = dict(
+    line.split("==")
+    for line in (ROOT / "requirements.lock").read_text().splitlines()
+    if line and not line.startswith("#")
+)
+LIBRARY = ROOT / "scripts" / "reset_tuning"
+LIGHT_MODULES = (
+    "reset_tuning.config",
+    "reset_tuning.experiment",
+    "reset_tuning.tables",
+    "reset_tuning.stats.systems",
+    "reset_tuning.figures.tradeoff",
+    "reset_tuning.scoring.lexical",
+    "reset_tuning.data.fetch",
+)
+HEAVY = {"torch", "transformers", "deepspeed", "openai", "summac"}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def imported_names(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda path: path.name)
+def test_environment_pins_equal_the_lock(path: Path) -> None:
+    locked = {canonical(name): pin for name, pin in LOCK.items()}
+    pip = yaml.safe_load(path.read_text())["dependencies"][-1]["pip"]
+    for requirement in pip:
+        name, pin = requirement.split("==")
+        assert locked[canonical(name)] == pin, requirement
+
+
+def test_the_lock_is_what_is_installed() -> None:
+    for name in ("snakemake", "transformers", "deepspeed", "datasets", "pandas", "pyarrow", "openai"):
+        assert version(name) == LOCK[name]
+    assert LOCK["torch"] == "2.13.0" == version("torch").split("+")[0]
+
+
+def test_the_library_never_imports_snakemake() -> None:
+    for path in LIBRARY.rglob("*.py"):
+        assert not any(name.split(".")[0] == "snakemake" for name in imported_names(path)), path
+
+
+def test_tables_and_configuration_start_without_heavy_packages() -> None:
+    code = f"import sys, {', '.join(LIGHT_MODULES)}; print(sorted({HEAVY} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "scripts", capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_retries_stand_only_in_profiles_and_no_profile_is_loaded_unasked() -> None:
+    rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    assert "retries:" not in rules
+    assert not (ROOT / "profiles" / "default").exists()
+    for profile in (ROOT / "profiles").glob("*/profile.yaml"):
+        assert yaml.safe_load(profile.read_text())["rerun-triggers"] == ["mtime", "params", "input"]
+
+
+def test_the_slurm_link_makes_the_literal_command_work() -> None:
+    assert (ROOT / "slurm").is_symlink()
+    assert (ROOT / "slurm" / "profile.yaml").exists()
+
+
+def test_every_value_of_the_papers_configuration_is_marked_in_its_section() -> None:
+    text = (ROOT / "config.yaml").read_text()
+    assert text.count("# paper") > 40
+    assert text.count("assumed: ") > 15
+    assert "# ours" in text
+
+
+def test_scripts_are_thin() -> None:
+    for path in (ROOT / "scripts").glob("*.py"):
+        assert len(path.read_text().splitlines()) <= 100, path.name

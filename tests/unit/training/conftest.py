@@ -1,0 +1,12 @@
+"""A tiny base model, training rows and run settings in a temporary folder."""
+
+from pathlib import Path
+
+import pytest
+from training_world import write_world
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with base/, train.parquet, validation.parquet and run.json (12 steps of 8 rows)."""
+    return write_world(tmp_path_factory.mktemp("world"))

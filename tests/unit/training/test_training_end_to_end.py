@@ -1,0 +1,157 @@
+"""Whole trainings through the script: torchrun, DeepSpeed ZeRO-3, gloo, no GPU."""
+
+import json
+import math
+from pathlib import Path
+
+import launch_training
+import pytest
+import torch
+from reset_tuning.errors import InputError
+from reset_tuning.files import sha256_of
+from reset_tuning.tables import read_table
+from reset_tuning.training.checkpoints import MODEL_FILES
+from training_world import write_settings
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+pytestmark = pytest.mark.slow
+
+
+def train(world: Path, target: Path, settings: Path | None = None, cpu_ranks: int = 1) -> Path:
+    weights = {
+        f"{checkpoint}_{name}": target / checkpoint / file
+        for checkpoint in ("best", "last")
+        for name, file in MODEL_FILES.items()
+    }
+    launch_training.main(
+        settings=settings or world / "run.json",
+        train=world / "train.parquet",
+        validation=world / "validation.parquet",
+        base=[world / "base" / "model.safetensors"],
+        history=target / "history.csv",
+        provenance=target / "provenance.json",
+        run="toy",
+        seed=1,
+        base_path=str(world / "base"),
+        cpu_ranks=cpu_ranks,
+        **weights,
+    )
+    return target
+
+
+@pytest.fixture(scope="module")
+def trained(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(world, tmp_path_factory.mktemp("trained") / "seed-1")
+
+
+def test_history_has_every_evaluation_and_the_last_step(trained: Path) -> None:
+    history = read_table(trained / "history.csv", "history")
+    assert history["step"].tolist() == [5, 10, 12]  # 90 rows in batches of 8
+    assert history["eval_loss"].is_monotonic_decreasing
+    assert history["perplexity"].tolist() == pytest.approx(
+        [math.exp(loss) for loss in history["eval_loss"]], rel=1e-4
+    )
+    assert history["best"].all()
+    assert history["learning_rate"].iloc[-1] > 0
+
+
+def test_checkpoints_are_complete_loadable_and_readable(world: Path, trained: Path) -> None:
+    assert {path.name for path in trained.iterdir()} == {
+        "best",
+        "last",
+        "history.csv",
+        "provenance.json",
+    }
+    for file in MODEL_FILES.values():
+        assert (trained / "best" / file).stat().st_mode & 0o044 == 0o044
+        assert sha256_of(trained / "best" / file) == sha256_of(trained / "last" / file)
+    model = AutoModelForCausalLM.from_pretrained(trained / "best")
+    assert model.config.use_cache
+    start = AutoModelForCausalLM.from_pretrained(world / "base").state_dict()
+    assert any(not torch.equal(value, start[name]) for name, value in model.state_dict().items())
+    tokenizer = AutoTokenizer.from_pretrained(trained / "best")
+    assert tokenizer("w1 w2")["input_ids"] == [5, 6]
+
+
+def test_saved_weights_have_the_loss_of_the_history(world: Path, trained: Path) -> None:
+    from reset_tuning.training.encoding import Encoder
+    from reset_tuning.training.trainer import sum_row_losses
+
+    model = AutoModelForCausalLM.from_pretrained(trained / "best").eval()
+    encoder = Encoder(AutoTokenizer.from_pretrained(trained / "best"), 64)
+    rows = encoder(read_table(world / "validation.parquet", "mixture").to_dict("list"))
+    total, count = 0.0, 0
+    for ids, labels in zip(rows["input_ids"], rows["labels"], strict=True):
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([ids])).logits
+        sums, counts = sum_row_losses(logits, torch.tensor([labels]))
+        total, count = total + float(sums), count + int(counts)
+    history = read_table(trained / "history.csv", "history")
+    assert total / count == pytest.approx(history["eval_loss"].min(), rel=1e-4)
+
+
+def test_provenance_tells_inputs_and_cost(world: Path, trained: Path) -> None:
+    record = json.loads((trained / "provenance.json").read_text())
+    assert record["inputs"][str(world / "train.parquet")] == sha256_of(world / "train.parquet")
+    assert record["training"]["geometry"] == {
+        "ranks": 1,
+        "micro_batch_size": 8,
+        "accumulation_steps": 1,
+    }
+    assert record["training"]["steps"] == 12
+    assert record["training"]["train_tokens"] > 90 * 7
+    assert record["packages"]["deepspeed"]
+
+
+def test_the_same_seed_gives_the_same_weights(world: Path, trained: Path, tmp_path: Path) -> None:
+    again = train(world, tmp_path / "again")
+    for file in ("best/model.safetensors", "last/model.safetensors", "history.csv"):
+        assert sha256_of(again / file) == sha256_of(trained / file)
+
+
+def test_ranks_accumulation_and_partitioning_do_not_change_the_losses(
+    world: Path, trained: Path, tmp_path: Path
+) -> None:
+    """Two ranks, two micro-batches each, every parameter partitioned, activations recomputed."""
+    zero = json.loads((Path(launch_training.__file__).parents[1] / ZERO3).read_text())
+    zero["zero_optimization"] |= {
+        "stage3_param_persistence_threshold": 0,
+        "reduce_bucket_size": 2000,
+        "stage3_prefetch_bucket_size": 2000,
+        "memory_efficient_linear": True,
+        "leaf_module": {"classes": []},
+    }
+    (tmp_path / "zero.json").write_text(json.dumps(zero))
+    changes = {"micro_batch_size": 2, "evaluation_batch_size": 3, "gradient_checkpointing": True}
+    settings = write_settings(
+        tmp_path / "run.json", deepspeed=str(tmp_path / "zero.json"), **changes
+    )
+    spread = read_table(
+        train(world, tmp_path / "two", settings, cpu_ranks=2) / "history.csv", "history"
+    )
+    single = read_table(trained / "history.csv", "history")
+    assert spread["eval_loss"].tolist()[:2] == pytest.approx(
+        single["eval_loss"].tolist()[:2], rel=1e-4
+    )
+
+
+ZERO3 = "resources/deepspeed/zero3.json"
+
+
+def test_the_best_step_need_not_be_the_last(world: Path, tmp_path: Path) -> None:
+    """A rate that is far too high makes the loss rise again after the first steps."""
+    settings = write_settings(
+        tmp_path / "run.json", learning_rate=0.3, evaluation_steps=1, schedule="constant"
+    )
+    target = train(world, tmp_path / "high", settings)
+    history = read_table(target / "history.csv", "history")
+    assert history["eval_loss"].idxmin() < len(history) - 1
+    best, last = (sha256_of(target / name / "model.safetensors") for name in ("best", "last"))
+    assert best != last
+
+
+def test_a_row_that_is_too_long_is_one_sentence_and_no_output(world: Path, tmp_path: Path) -> None:
+    settings = write_settings(tmp_path / "run.json", max_length=12)
+    with pytest.raises(InputError, match="more than prompt.max_length 12"):
+        train(world, tmp_path / "failed", settings)
+    assert not [path for path in (tmp_path / "failed").rglob("*") if path.is_file()]

@@ -1,0 +1,125 @@
+"""The command of a training, its environment, its log and its failures."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from reset_tuning.errors import InputError
+from reset_tuning.training import launch
+from reset_tuning.training.distributed import ModelShape, deepspeed_config
+
+ZERO3 = Path("resources/deepspeed/zero3.json")
+
+
+def test_command_starts_one_process_per_rank() -> None:
+    command = launch.build_command(8, Path("trainer/job.json"))
+    assert command[:4] == [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    assert "--nproc-per-node=8" in command
+    assert "--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1" in command
+    assert "--shutdown-timeout=600" in command
+    assert command[-2:] == [str(launch.WORKER), "trainer/job.json"]
+    assert launch.WORKER.is_file()
+
+
+def test_environment_is_quiet_and_offline_only_for_local_bases(tmp_path: Path) -> None:
+    local = launch.build_environment({}, base=str(tmp_path), threads=4, ranks=2, gpus=0)
+    assert local["OMP_NUM_THREADS"] == "2"
+    assert local["HF_HUB_OFFLINE"] == "1"
+    assert local["DS_ACCELERATOR"] == "cpu"
+    hub = launch.build_environment({"KEPT": "1"}, base="org/model", threads=1, ranks=8, gpus=8)
+    assert hub["OMP_NUM_THREADS"] == "1"
+    assert hub["KEPT"] == "1"
+    assert not {"HF_HUB_OFFLINE", "DS_ACCELERATOR"} & hub.keys()
+
+
+def test_launching_imports_no_torch() -> None:
+    code = "import sys, launch_training; sys.exit('torch' in sys.modules)"
+    scripts = Path(launch.WORKER).parent
+    assert subprocess.run([sys.executable, "-c", code], cwd=scripts).returncode == 0
+
+
+def run(code: str, output: Path) -> None:
+    launch.run_training([sys.executable, "-c", code], dict(os.environ), output)
+
+
+def test_lines_of_the_ranks_reach_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="reset_tuning"):
+        run("import sys; print('step 1 of 2'); print('noise', file=sys.stderr)", tmp_path)
+    messages = [record.message for record in caplog.records]
+    assert messages[-1] == "step 1 of 2"
+    assert "noise" not in messages
+
+
+def test_the_sentence_of_a_rank_is_the_error(tmp_path: Path) -> None:
+    (tmp_path / launch.FAILURE).write_text("a row is too long")
+    with pytest.raises(InputError, match="^a row is too long$"):
+        run("import sys; sys.exit(1)", tmp_path)
+
+
+def test_torchrun_speaks_only_when_no_rank_did(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(InputError, match="exit status 3"):
+        run("import sys; print('stack\\n=====\\nkilled', file=sys.stderr); sys.exit(3)", tmp_path)
+    assert "killed" in caplog.text
+    assert "stack" not in caplog.records[-1].message
+    caplog.clear()
+    explained = "print('Traceback of the rank', flush=True)"
+    with pytest.raises(InputError, match="exit status 3"):
+        run(f"import sys; {explained}; print('echo', file=sys.stderr); sys.exit(3)", tmp_path)
+    assert "echo" not in caplog.text
+
+
+def test_a_signal_is_handed_on(tmp_path: Path) -> None:
+    code = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: sys.exit(75))\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(30)"
+    )
+    timer = threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGUSR1))
+    timer.start()
+    before = signal.getsignal(signal.SIGUSR1)
+    with pytest.raises(InputError, match="exit status 75"):
+        run(code, tmp_path)
+    assert signal.getsignal(signal.SIGUSR1) == before
+
+
+def test_large_models_keep_the_values_of_the_file() -> None:
+    shape = ModelShape(6_738_415_616, ("LlamaDecoderLayer",))
+    config = deepspeed_config(ZERO3, shape=shape, on_gpu=True)
+    assert config == json.loads((launch.WORKER.parents[1] / ZERO3).read_text())
+    assert config["zero_optimization"]["stage"] == 3
+
+
+def test_small_models_stay_whole_unless_the_file_says_otherwise(tmp_path: Path) -> None:
+    shape = ModelShape(641_280, ("LlamaDecoderLayer",))
+    zero = deepspeed_config(ZERO3, shape=shape, on_gpu=False)["zero_optimization"]
+    assert zero["stage3_param_persistence_threshold"] == 641_280
+    assert zero["leaf_module"] == {"classes": ["LlamaDecoderLayer"]}
+    assert zero["overlap_comm"] is False
+    own = tmp_path / "own.json"
+    own.write_text('{"zero_optimization": {"stage": 3, "reduce_bucket_size": 7}}')
+    zero = deepspeed_config(own, shape=shape, on_gpu=True)["zero_optimization"]
+    assert zero["reduce_bucket_size"] == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "does not exist"),
+        ("{", "not valid JSON"),
+        ('{"zero_optimization": {"stage": 2}}', "stage to 3"),
+    ],
+)
+def test_a_bad_deepspeed_file_is_named(tmp_path: Path, content: str | None, words: str) -> None:
+    path = tmp_path / "zero.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=words):
+        deepspeed_config(path, shape=ModelShape(1, ()), on_gpu=False)

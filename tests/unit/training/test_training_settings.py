@@ -1,0 +1,93 @@
+"""Settings of a run and the arithmetic of its batches."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from reset_tuning.errors import InputError
+from reset_tuning.training.settings import (
+    TrainingJob,
+    TrainingSettings,
+    batch_geometry,
+    read_job,
+    read_settings,
+    write_job,
+)
+from training_world import TRAINING, write_settings
+
+
+def settings_of(global_batch: int, micro_batch: int) -> TrainingSettings:
+    sizes = {"global_batch_size": global_batch, "micro_batch_size": micro_batch}
+    return TrainingSettings(**TRAINING | sizes)
+
+
+@given(st.integers(1, 512), st.integers(1, 64), st.integers(1, 16))
+def test_geometry_spreads_exactly_the_global_batch(
+    global_batch: int, micro: int, ranks: int
+) -> None:
+    try:
+        geometry = batch_geometry(settings_of(global_batch, micro), ranks)
+    except InputError:
+        share = global_batch / ranks
+        assert share != int(share) or (share > micro and share % micro)
+    else:
+        spread = geometry.ranks * geometry.micro_batch_size * geometry.accumulation_steps
+        assert spread == global_batch
+        assert geometry.micro_batch_size <= micro
+
+
+@pytest.mark.parametrize(
+    ("global_batch", "ranks", "micro_batch", "accumulation"),
+    [(32, 8, 4, 1), (16, 8, 2, 1), (32, 1, 4, 8), (32, 4, 4, 2)],
+)
+def test_geometry_of_the_paper_on_several_machines(
+    global_batch: int, ranks: int, micro_batch: int, accumulation: int
+) -> None:
+    geometry = batch_geometry(settings_of(global_batch, 4), ranks)
+    assert (geometry.micro_batch_size, geometry.accumulation_steps) == (micro_batch, accumulation)
+
+
+def test_settings_are_read_with_their_types(tmp_path: Path) -> None:
+    settings = read_settings(write_settings(tmp_path / "run.json", epochs=2))
+    assert settings.training.epochs == 2.0
+    assert isinstance(settings.training.epochs, float)
+    assert settings.data == {"mixture": "toy"}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"learning_rate": "fast"}, "learning_rate must be of type float"),
+        ({"learning_rate": 0}, "learning_rate must be a positive"),
+        ({"weight_decay": -0.1}, "weight_decay must not be negative"),
+        ({"warmup_ratio": 1.0}, "warmup_ratio"),
+        ({"schedule": "sinus"}, "cosine, linear, constant"),
+        ({"micro_batch_size": True}, "micro_batch_size must be of type int"),
+        ({"evaluation_steps": 0}, "evaluation_steps must be at least 1"),
+        ({"learning_rat": 1e-3}, "unknown or missing keys: learning_rat"),
+    ],
+)
+def test_bad_settings_are_one_sentence(tmp_path: Path, change: dict, words: str) -> None:
+    path = write_settings(tmp_path / "run.json", **change)
+    with pytest.raises(InputError, match=words) as error:
+        read_settings(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_key_and_a_broken_file_are_named(tmp_path: Path) -> None:
+    path = write_settings(tmp_path / "run.json")
+    settings = json.loads(path.read_text())
+    del settings["dtype"]
+    path.write_text(json.dumps(settings))
+    with pytest.raises(InputError, match="dtype"):
+        read_settings(path)
+    path.write_text("{")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_settings(path)
+
+
+def test_a_job_survives_its_file(tmp_path: Path) -> None:
+    job = TrainingJob("s", "t", "v", "b", "toy", 1, 2, str(tmp_path))
+    assert read_job(write_job(job)) == job
