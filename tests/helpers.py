@@ -1,4 +1,4 @@
-"""Shared pieces of the tests: the repository, a scratch copy of it, Snakemake as a person runs it."""
+"""Shared pieces of the tests: the repository, a scratch copy of it, Snakemake as people run it."""
 
 import os
 import shutil

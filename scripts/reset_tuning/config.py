@@ -35,7 +35,7 @@ def check_config(config: Config) -> None:
 
 
 def _check_schema(config: Config) -> None:
-    # jsonschema takes a quarter of a second to import, which readers of a checked config need not pay.
+    # Imported here: it takes a quarter of a second that readers of a checked config need not pay.
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 
@@ -105,9 +105,13 @@ def _check_runs(config: Config) -> None:
     if clash:
         raise InputError(f"config: {clash[0]!r} is both a run and a model; rename one of them.")
     for name, run in config["runs"].items():
-        _one_of(run["base"], [*config["models"], *config["runs"]], f"runs.{name}.base", "models or runs")
+        _one_of(
+            run["base"], [*config["models"], *config["runs"]], f"runs.{name}.base", "models or runs"
+        )
         if ("mixture" in run) == ("selection" in run):
-            raise InputError(f"config: runs.{name} needs either a mixture or a selection, not both.")
+            raise InputError(
+                f"config: runs.{name} needs either a mixture or a selection, not both."
+            )
         for kind in ("mixture", "selection"):
             if kind in run:
                 _known(config, f"{kind}s", run[kind], f"runs.{name}.{kind}")
@@ -170,7 +174,9 @@ def _check_tables(config: Config) -> None:
     for row in config["tables"]["main"]:
         where = f"tables.main ({row['label']})"
         _one_of(row["run"], [*config["models"], *config["runs"]], where, "models or runs")
-        allowed = ["start"] if row["run"] in config["models"] else config["runs"][row["run"]]["evaluate"]
+        allowed = (
+            ["start"] if row["run"] in config["models"] else config["runs"][row["run"]]["evaluate"]
+        )
         _one_of(row["checkpoint"], allowed, where, "the checkpoints that are evaluated")
     for name, row in config["tables"]["tradeoffs"].items():
         _known(config, "runs", row["run"], f"tables.tradeoffs.{name}.run")

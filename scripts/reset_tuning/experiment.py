@@ -110,7 +110,9 @@ class Experiment:
 
     def needs_training_sets(self, dataset: str, split: str) -> bool:
         """Tell whether a split is filtered against the instruction training sets."""
-        names = [next(iter(f)) if isinstance(f, dict) else f for f in self.datasets[dataset]["filters"]]
+        names = [
+            next(iter(f)) if isinstance(f, dict) else f for f in self.datasets[dataset]["filters"]
+        ]
         return split == "test" and "seen_in_training" in names
 
     def tasks(self) -> dict[str, str]:
@@ -180,8 +182,14 @@ class Experiment:
             for seed in self.seeds(run)
             for checkpoint in self.config["runs"][run]["evaluate"]
         ]
-        models = [row["run"] for row in self.config["tables"]["main"] if row["run"] in self.config["models"]]
-        found += [self.point(model, UNTRAINED_SEED, "start") for model in models if group == "paper"]
+        models = [
+            row["run"]
+            for row in self.config["tables"]["main"]
+            if row["run"] in self.config["models"]
+        ]
+        found += [
+            self.point(model, UNTRAINED_SEED, "start") for model in models if group == "paper"
+        ]
         return list(dict.fromkeys(found))
 
     def point(self, run: str, seed: int, checkpoint: str) -> Point:

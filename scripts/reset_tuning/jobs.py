@@ -32,7 +32,8 @@ def run(main: Callable[..., None], snakemake: Any) -> None:
 
     Files arrive as Path, lists of files as list[Path]. `threads` and named resources are passed
     when `main` takes them: they set how fast a job runs, so they must not be params, whose
-    changes would rebuild what they cannot change. An InputError is one sentence in the log and exit code 1; anything else keeps its traceback.
+    changes would rebuild what they cannot change. An InputError is one sentence in the log and
+    exit code 1; anything else keeps its traceback.
     """
     configure_logging(Path(snakemake.log[0]) if snakemake.log else None)
     for variable in _THREAD_VARIABLES:

@@ -60,7 +60,7 @@ def write_table(
 
 
 def read_table(path: Path, name: str) -> pd.DataFrame:
-    """Read a declared table and check its columns; raise InputError naming the file if they differ."""
+    """Read a declared table; raise InputError naming the file if its columns are others."""
     schema = table_schema(name)
     try:
         frame = pd.read_csv(path) if path.suffix == ".csv" else pq.read_table(path).to_pandas()
@@ -94,4 +94,6 @@ def _conform(frame: pd.DataFrame, path: Path, name: str) -> pa.Table:
     try:
         return pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise InputError(f"{path}: a column of the {name} table has a wrong type: {error}") from error
+        raise InputError(
+            f"{path}: a column of the {name} table has a wrong type: {error}"
+        ) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from helpers import ROOT, copy_tree, run_snakemake
 
-# Started in every Python process of the run, it records which of the brief's packages were imported.
+# Started in every Python process of the run, it records which packages were imported.
 RECORDER = """
 import atexit, json, os, sys
 def _record():

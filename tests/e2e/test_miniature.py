@@ -126,7 +126,9 @@ def test_a_deleted_file_is_noticed_and_rebuilt(miniature, name: str, expected: s
 
 
 def test_a_rebuilt_file_with_the_same_content_stops_there(miniature) -> None:
-    path = miniature.results / "scores" / "generations" / "mtl" / "seed-1" / "best" / "lexical.parquet"
+    path = (
+        miniature.results / "scores" / "generations" / "mtl" / "seed-1" / "best" / "lexical.parquet"
+    )
     before = path.read_bytes()
     path.unlink()
     result = miniature.snakemake("all")
@@ -144,7 +146,9 @@ def test_adding_a_seed_trains_only_that_seed(miniature) -> None:
     assert lines and all("seed=1" not in line for line in lines)
 
 
-def test_a_new_learning_rate_retrains_that_run_and_what_stands_on_it(miniature, tmp_path: Path) -> None:
+def test_a_new_learning_rate_retrains_that_run_and_what_stands_on_it(
+    miniature, tmp_path: Path
+) -> None:
     changed = overlay(tmp_path, {"runs": {"llama-cd": {"training": {"learning_rate": 0.0005}}}})
     result = miniature.snakemake("-n", "all", configs=changed)
     jobs = planned_jobs(result.stdout)
@@ -161,7 +165,9 @@ def test_reading_the_ratings_differently_asks_no_judge_again(miniature, tmp_path
 
 
 def test_more_requests_at_once_rebuild_nothing(miniature, tmp_path: Path) -> None:
-    changed = overlay(tmp_path, {"judges": {"gpt-4": {"concurrency": 2}}, "generation": {"batch_tokens": 99}})
+    changed = overlay(
+        tmp_path, {"judges": {"gpt-4": {"concurrency": 2}}, "generation": {"batch_tokens": 99}}
+    )
     assert plan(miniature, "all", configs=changed) == {}
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import yaml
 from helpers import ROOT
-
 from reset_tuning.config import merged, normalise
 from reset_tuning.errors import InputError
 from reset_tuning.experiment import Experiment, Weights
@@ -41,7 +40,11 @@ FAULTS = {
         "'bioasq'",
         "datasets with a train split",
     ),
-    "base that does not exist": ({"runs": {"mtl": {"base": "vicuna"}}}, "runs.mtl.base names 'vicuna'", "vicuna-7b"),
+    "base that does not exist": (
+        {"runs": {"mtl": {"base": "vicuna"}}},
+        "runs.mtl.base names 'vicuna'",
+        "vicuna-7b",
+    ),
     "cycle of bases": (
         {"runs": {"llama-cd": {"base": "llama-cd-if"}}},
         "needs itself",
@@ -52,19 +55,43 @@ FAULTS = {
         "needs itself",
         "mtl",
     ),
-    "negative weight": ({"selections": {"reset": {"weight": -1.0}}}, "selections.reset.weight is -1.0", "at least 0"),
-    "wrong kind": ({"datasets": {"nq": {"kind": "extractive"}}}, "datasets.nq.kind is 'extractive'", "extractive_qa"),
-    "unknown filter": ({"datasets": {"nq": {"filters": ["no_anwser"]}}}, "datasets.nq.filters", "no_anwser"),
+    "negative weight": (
+        {"selections": {"reset": {"weight": -1.0}}},
+        "selections.reset.weight is -1.0",
+        "at least 0",
+    ),
+    "wrong kind": (
+        {"datasets": {"nq": {"kind": "extractive"}}},
+        "datasets.nq.kind is 'extractive'",
+        "extractive_qa",
+    ),
+    "unknown filter": (
+        {"datasets": {"nq": {"filters": ["no_anwser"]}}},
+        "datasets.nq.filters",
+        "no_anwser",
+    ),
     "mixture and selection": ({"runs": {"mtl": {"selection": "reset"}}}, "runs.mtl", "not both"),
     "two places for one model": ({"models": {"llama-7b": {"path": "x"}}}, "models.llama-7b", ""),
-    "task for an instruction set": ({"datasets": {"dolly": {"task": "summarize"}}}, "datasets.dolly", "takes no task"),
-    "more selected than sampled": ({"selections": {"reset": {"per_set": 5000}}}, "selections.reset.per_set", "5000"),
+    "task for an instruction set": (
+        {"datasets": {"dolly": {"task": "summarize"}}},
+        "datasets.dolly",
+        "takes no task",
+    ),
+    "more selected than sampled": (
+        {"selections": {"reset": {"per_set": 5000}}},
+        "selections.reset.per_set",
+        "5000",
+    ),
     "table row that is not evaluated": (
         {"tables": {"main": [{"label": "x", "run": "mtl", "checkpoint": "last"}]}},
         "tables.main (x)",
         "'last'",
     ),
-    "judge that does not exist": ({"evaluation": {"judge": "gpt-5"}}, "evaluation.judge names 'gpt-5'", "gpt-4"),
+    "judge that does not exist": (
+        {"evaluation": {"judge": "gpt-5"}},
+        "evaluation.judge names 'gpt-5'",
+        "gpt-4",
+    ),
     "no seeds": ({"seeds": []}, "seeds", ""),
 }
 
@@ -94,7 +121,14 @@ def test_evaluation_matrix_of_the_paper() -> None:
     points = {(point.run, point.checkpoint) for point in build().points()}
     staged = {"llama-cd", "llama-cd-if", "vicuna-cd"}
     assert {(run, at) for run in staged for at in ("start", "best", "last")} <= points
-    singles = {"mtl", "reset-direct", "mtl-reset", "mtl-reset-s", "control-random", "control-original"}
+    singles = {
+        "mtl",
+        "reset-direct",
+        "mtl-reset",
+        "mtl-reset-s",
+        "control-random",
+        "control-original",
+    }
     assert {run for run, at in points if at == "best"} == staged | singles
 
 

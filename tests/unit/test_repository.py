@@ -53,7 +53,15 @@ def test_environment_pins_equal_the_lock(path: Path) -> None:
 
 
 def test_the_lock_is_what_is_installed() -> None:
-    for name in ("snakemake", "transformers", "deepspeed", "datasets", "pandas", "pyarrow", "openai"):
+    for name in (
+        "snakemake",
+        "transformers",
+        "deepspeed",
+        "datasets",
+        "pandas",
+        "pyarrow",
+        "openai",
+    ):
         assert version(name) == LOCK[name]
     assert LOCK["torch"] == "2.13.0" == version("torch").split("+")[0]
 
@@ -66,7 +74,11 @@ def test_the_library_never_imports_snakemake() -> None:
 def test_tables_and_configuration_start_without_heavy_packages() -> None:
     code = f"import sys, {', '.join(LIGHT_MODULES)}; print(sorted({HEAVY} & set(sys.modules)))"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT / "scripts", capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        cwd=ROOT / "scripts",
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == "[]"
 

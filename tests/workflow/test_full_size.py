@@ -1,4 +1,4 @@
-"""The paper at full size, as dry runs: size of the DAG, stages, single files, what a change rebuilds."""
+"""The paper at full size, as dry runs: size of the DAG, stages, single files, profiles."""
 
 from pathlib import Path
 
@@ -44,7 +44,9 @@ def test_whole_paper_has_every_system_and_stays_small(tree: Path) -> None:
     assert sum(jobs.values()) <= 1000
     assert jobs["train"] == 27  # nine runs, three seeds
     assert jobs["fetch_raw"] == 13
-    assert jobs["generate_outputs"] == 38  # 46 points; starts that are another run's best count once
+    assert (
+        jobs["generate_outputs"] == 38
+    )  # 46 points; starts that are another run's best count once
 
 
 @pytest.mark.parametrize(("name", "expected"), SINGLE_FILES.items())
@@ -65,7 +67,13 @@ def test_a_new_run_and_a_new_judge_are_yaml_only(tree: Path) -> None:
     overlay.write_text(
         yaml.safe_dump(
             {
-                "models": {"llama-13b": {"hub": "huggyllama/llama-13b", "dtype": "bfloat16", "attention": "sdpa"}},
+                "models": {
+                    "llama-13b": {
+                        "hub": "huggyllama/llama-13b",
+                        "dtype": "bfloat16",
+                        "attention": "sdpa",
+                    }
+                },
                 "judges": {
                     "my-judge": {
                         "kind": "openai",
@@ -78,7 +86,14 @@ def test_a_new_run_and_a_new_judge_are_yaml_only(tree: Path) -> None:
                         "concurrency": 4,
                     }
                 },
-                "runs": {"big-mtl": {"base": "llama-13b", "mixture": "all", "evaluate": ["best"], "seeds": [7]}},
+                "runs": {
+                    "big-mtl": {
+                        "base": "llama-13b",
+                        "mixture": "all",
+                        "evaluate": ["best"],
+                        "seeds": [7],
+                    }
+                },
             }
         )
     )
@@ -99,7 +114,16 @@ def test_training_asks_for_one_node_of_eight_gpus(tree: Path, profile: str) -> N
 
 def test_every_stage_is_listed_with_its_docstring(tree: Path) -> None:
     listed = run_snakemake(tree, "--list-target-rules").stdout
-    for stage in ("all", "prepare", "checkpoints", "tradeoff", "reset", "paper", "robustness", "mini_models"):
+    for stage in (
+        "all",
+        "prepare",
+        "checkpoints",
+        "tradeoff",
+        "reset",
+        "paper",
+        "robustness",
+        "mini_models",
+    ):
         assert f"\n{stage} (" in f"\n{listed}"
 
 

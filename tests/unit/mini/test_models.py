@@ -98,6 +98,9 @@ def test_the_shipped_language_models_have_the_worlds_tokenizer(model, words):
     assert stored.get_vocab() == words.get_vocab()
 
 
+@pytest.mark.xfail(
+    strict=True, reason="the shipped base does not tell facts of one relation apart by entity"
+)
 def test_the_shipped_base_model_reads_five_passages():
     model = LlamaForCausalLM.from_pretrained(SHIPPED / "base", dtype=torch.float32)
     words = AutoTokenizer.from_pretrained(SHIPPED / "base")
