@@ -106,7 +106,7 @@ rule check_mini_models:
         rebuilt=[f"{BUILT}/{name}/model.safetensors" for name in ("base", "instruct", "nli")],
         shipped=[f"resources/mini/{name}/model.safetensors" for name in ("base", "instruct", "nli")],
     output:
-        probes=f"{BUILT}/probes.csv",
+        table=f"{BUILT}/probes.csv",
     log:
         "<logs>/check_mini_models.log",
     benchmark:

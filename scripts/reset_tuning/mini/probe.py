@@ -13,6 +13,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from reset_tuning.mini.contexts import draw_question
 from reset_tuning.mini.documents import (
     Document,
     Segment,
@@ -49,6 +50,9 @@ def base_probes() -> Mapping[str, list[Document]]:
         probes[f"{domain}, clue"] = [
             reading_probe(generator, domain, 5, as_clue=True) for _ in range(N_DOCUMENTS)
         ]
+        probes[f"{domain}, question context"] = [
+            question_probe(generator, domain) for _ in range(N_DOCUMENTS)
+        ]
     probes["copy"] = [copying(generator, N_COPIED_WORDS) for _ in range(N_DOCUMENTS)]
     for task in KNOWLEDGE_PROBES:
         probes[task] = [knowledge(generator, task) for _ in range(N_DOCUMENTS)]
@@ -65,6 +69,15 @@ def reading_probe(
     return [
         Segment(join_passages(passages)),
         *question_and_answer(question, CUES["short"], f"{fact.value}."),
+    ]
+
+
+def question_probe(generator: random.Random, domain: str) -> Document:
+    """Return a question context of the datasets, which states the relation asked for once."""
+    question = draw_question(generator, domain)
+    return [
+        Segment(join_passages(question.passages)),
+        *question_and_answer(question.text, CUES["short"], f"{question.answer}."),
     ]
 
 
