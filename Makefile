@@ -41,7 +41,7 @@ test: .venv/installed-test
 	$(BIN)/pytest
 
 bench: .venv/installed-test
-	$(BIN)/pytest tests/bench --benchmarks
+	$(BIN)/pytest tests/bench --benchmarks --capture=no
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -21,6 +21,7 @@ def main(
     The prompt files may be given as inputs: the tokenizer's words come from them.
     """
     import torch
+
     from reset_tuning.mini.pretrain import PretrainRecipe, pretrain
     from reset_tuning.mini.storage import save_model
     from reset_tuning.mini.tokenizer import build_lm_tokenizer, save_tokenizer

@@ -18,10 +18,11 @@ def main(
 ) -> None:
     """Fine-tune the base model in the folder of `base_model` and write the model in bfloat16."""
     import torch
+    from transformers import AutoTokenizer, LlamaForCausalLM
+
     from reset_tuning.mini.instruct import InstructRecipe, build_instruct
     from reset_tuning.mini.storage import save_model
     from reset_tuning.mini.tokenizer import save_tokenizer
-    from transformers import AutoTokenizer, LlamaForCausalLM
 
     words = AutoTokenizer.from_pretrained(base_model.parent)
     base = LlamaForCausalLM.from_pretrained(base_model.parent, dtype=torch.float32)

@@ -17,6 +17,7 @@ def main(
 ) -> None:
     """Train from scratch and write the model in single precision."""
     import torch
+
     from reset_tuning.mini.nli import NliRecipe, train_nli
     from reset_tuning.mini.storage import save_model
     from reset_tuning.mini.tokenizer import build_nli_tokenizer, save_tokenizer

@@ -15,6 +15,7 @@ def main(*, rebuilt: list[Path], shipped: list[Path], table: Path, threads: int 
     """
     import pandas as pd
     import torch
+
     from reset_tuning.mini.probe import probe_folder
 
     torch.set_num_threads(threads)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from helpers import ROOT, copy_tree
 
 

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from helpers import ROOT, copy_tree, run_snakemake
 
 # Started in every Python process of the run, it records which packages were imported.

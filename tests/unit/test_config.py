@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from helpers import ROOT
 from reset_tuning.config import merged, normalise
 from reset_tuning.errors import InputError

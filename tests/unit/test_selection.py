@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from reset_tuning.errors import InputError
 from reset_tuning.selection import Selection, select, select_files
 from reset_tuning.tables import read_table, table_schema, write_table

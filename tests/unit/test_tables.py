@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+
 from reset_tuning.errors import InputError
 from reset_tuning.tables import read_table, write_table
 

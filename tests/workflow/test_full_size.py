@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from helpers import copy_tree, planned_jobs, run_snakemake
 
 SINGLE_FILES = {

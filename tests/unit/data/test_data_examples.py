@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prepare_split import main as prepare
 from raw_samples import write_json_lines
+
+from prepare_split import main as prepare
 from reset_tuning.data.examples import DatasetSpec, PreparedSplit, prepare_split
 from reset_tuning.data.ledger import Ledger
 from reset_tuning.errors import InputError

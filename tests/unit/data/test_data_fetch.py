@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fetch_raw import main as fetch_raw
 from reset_tuning.data.fetch import fetch, local_files, read_manifest
 from reset_tuning.errors import InputError

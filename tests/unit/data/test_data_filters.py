@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from reset_tuning.data.candidates import Candidate, content_id, instruction_key, normalise
 from reset_tuning.data.filters import FILTER_NAMES, build_filters
 from reset_tuning.data.passages import answer_finder, choose_passages

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from reset_tuning.config import merged, normalise
 from reset_tuning.data.examples import DatasetSpec, prepare_split
 from reset_tuning.data.fetch import fetch

@@ -6,10 +6,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from build_mixture import main as build
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_samples import example
+
+from build_mixture import main as build
 from reset_tuning.data.mixtures import (
     Mixture,
     MixtureSpec,

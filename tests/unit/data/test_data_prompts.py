@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_samples import example
+
 from reset_tuning.data.prompts import (
     PromptTooLong,
     check_template,

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from reset_tuning.data import raw
 from reset_tuning.data.raw import read_records
 from reset_tuning.errors import InputError

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from raw_samples import write_gzip, write_json_lines
+
 from reset_tuning.data.candidates import Candidate
 from reset_tuning.data.readers import FORMATS, read_candidates
 from reset_tuning.data.readers.formats import ReaderOptions

@@ -3,6 +3,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from reset_tuning.errors import InputError
 from reset_tuning.figures.style import save_figure
 from reset_tuning.figures.tradeoff import draw_tradeoff, spread

@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from reset_tuning.errors import InputError
 from reset_tuning.figures.pages import table_page
 from reset_tuning.figures.terminal import format_table

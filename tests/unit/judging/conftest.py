@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from reset_tuning.tables import write_table
 from scripted import Endpoint, scripted_endpoint
+
+from reset_tuning.tables import write_table
 
 
 @pytest.fixture

@@ -2,11 +2,12 @@ import json
 import re
 
 import pytest
+from scripted import Answer, Endpoint, completion
+
 from reset_tuning.judging.client import Limits, ask_all
 from reset_tuning.judging.replies import JudgeReply
 from reset_tuning.judging.requests import JudgeRequest
 from reset_tuning.judging.server import Endpoint as Address
-from scripted import Answer, Endpoint, completion
 
 LIMITS = Limits(concurrency=2, attempts=3, timeout_seconds=5, first_pause_seconds=0.01)
 KEY = "sk-very-secret"

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from reset_tuning.errors import InputError
 from reset_tuning.judging.parsing import parse_judgments, parse_rating
 from reset_tuning.tables import read_table, write_table

@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 import yaml
+from scripted import PROMPT, Answer, Endpoint, completion
+
 from reset_tuning.errors import InputError
 from reset_tuning.judging.client import Limits
 from reset_tuning.judging.parsing import parse_judgments
 from reset_tuning.judging.query import query_judge
 from reset_tuning.judging.requests import build_request
 from reset_tuning.tables import read_table
-from scripted import PROMPT, Answer, Endpoint, completion
 
 Write = Callable[..., tuple[Path, list[Path]]]
 RATING_PROMPT = Path(__file__).parents[3] / "resources" / "prompts" / "judge_rating.yaml"

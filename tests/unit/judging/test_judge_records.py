@@ -2,10 +2,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from scripted import completion
+
 from reset_tuning.judging.records import Records
 from reset_tuning.judging.replies import read_response
 from reset_tuning.judging.requests import JudgeRequest
-from scripted import completion
 
 REQUEST = JudgeRequest("judge", "Judge.", "héllo", 0.0, 512)
 REPLY = read_response(completion("Très bien. Rating: [[9]]"), "judge")

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+
 from reset_tuning.mini.instructions import TASKS, draw_instruction, wrong_answer
 from reset_tuning.mini.judge import MODEL, STRICT_MODEL, rate
 from reset_tuning.mini.judge_server import running_judge_server

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoTokenizer, BertForSequenceClassification, LlamaForCausalLM
+
 from reset_tuning.mini.instruct import InstructRecipe, draw_examples, tune
 from reset_tuning.mini.nli import NliRecipe, draw_pair, label_accuracies, train_nli
 from reset_tuning.mini.pretrain import PretrainRecipe, pretrain, schedule
@@ -12,7 +14,6 @@ from reset_tuning.mini.probe import answer_accuracy, base_probes
 from reset_tuning.mini.sequences import encode_pair, pack, pad_batch, weighted_loss
 from reset_tuning.mini.storage import save_model
 from reset_tuning.mini.tokenizer import build_lm_tokenizer, build_nli_tokenizer, save_tokenizer
-from transformers import AutoTokenizer, BertForSequenceClassification, LlamaForCausalLM
 
 SHIPPED = Path(__file__).parents[3] / "resources" / "mini"
 TINY = PretrainRecipe(hidden=32, layers=1, heads=2, mlp=64, steps=3, rows=2)

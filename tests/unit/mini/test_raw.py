@@ -5,6 +5,7 @@ import json
 from collections import Counter
 
 import pytest
+
 from reset_tuning.errors import InputError
 from reset_tuning.files import sha256_of
 from reset_tuning.mini.instructions import parse_instruction, strip_opener

@@ -4,6 +4,8 @@ import json
 import random
 
 import pytest
+from transformers import AutoTokenizer
+
 from reset_tuning.mini.contexts import draw_article, draw_question
 from reset_tuning.mini.documents import draw_document, join_passages
 from reset_tuning.mini.facts import RELATIONS
@@ -11,7 +13,6 @@ from reset_tuning.mini.instructions import draw_instruction
 from reset_tuning.mini.people import NOISE, SOURCES, human_answer
 from reset_tuning.mini.prompts import alpaca_headers, context_prompt, instruction_prompt, task_texts
 from reset_tuning.mini.tokenizer import build_lm_tokenizer, build_nli_tokenizer, save_tokenizer
-from transformers import AutoTokenizer
 
 
 def stored(folder, tokenizer, model_type):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nltk.tokenize.punkt import PunktSentenceTokenizer
+
 from reset_tuning.mini.contexts import HEADINGS, draw_article, draw_question
 from reset_tuning.mini.documents import draw_document, join_passages
 from reset_tuning.mini.facts import FAMOUS_FACTS, RELATIONS, parse_fact

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from reset_tuning.sampling.backend import Request, Setting
 from tiny_model import tiny_llama, word_tokenizer
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+from reset_tuning.sampling.backend import Request, Setting
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_model import tiny_llama
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
 from reset_tuning.errors import InputError
 from reset_tuning.sampling.backend import Completion, Request, Setting
 from reset_tuning.sampling.choice import next_tokens, uniform_numbers
 from reset_tuning.sampling.transformers_backend import TransformersBackend, _Decoding
-from tiny_model import tiny_llama
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 GREEDY = (Setting(0.0, 0, 0),)
 

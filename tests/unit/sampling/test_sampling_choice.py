@@ -1,8 +1,9 @@
 """The choice of the next token."""
 
 import torch
-from reset_tuning.sampling.choice import next_tokens, uniform_numbers
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper
+
+from reset_tuning.sampling.choice import next_tokens, uniform_numbers
 
 LOGITS = torch.randn(31, generator=torch.Generator().manual_seed(0)) * 2
 

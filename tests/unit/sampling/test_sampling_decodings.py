@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from reset_tuning.errors import InputError
 from reset_tuning.sampling.decodings import Draw, draws_of
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from reset_tuning.sampling.backend import Completed, Completion, Request
 from reset_tuning.sampling.decodings import Draw, draws_of
 from reset_tuning.sampling.outputs import Prompt, collapse, generate_rows

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+
 from reset_tuning.errors import InputError
 from reset_tuning.sampling.pool import pool_examples
 

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import generate_outputs
 import pandas as pd
 import pytest
+
+import generate_outputs
 import sample_outputs
 from reset_tuning.errors import InputError
 from reset_tuning.sampling.transformers_backend import TransformersBackend

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from reset_tuning.sampling.backend import Completion, Setting
 from reset_tuning.sampling.sidecar import Sidecar, model_identity, output_key
 

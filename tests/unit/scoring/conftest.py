@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
 from reset_tuning.tables import write_table
 
 WORDS = "the a cat dog sat ran on in mat rain fell it was not red blue bergen where what is does"

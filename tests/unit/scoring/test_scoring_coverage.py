@@ -4,6 +4,7 @@ from importlib import import_module
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from reset_tuning.scoring.coverage import (
     bigram_coverage,
     exact_match,

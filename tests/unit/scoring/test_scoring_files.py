@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+
 from reset_tuning.errors import InputError
 from reset_tuning.scoring.outputs import read_outputs
 from reset_tuning.scoring.scorers import score_outputs

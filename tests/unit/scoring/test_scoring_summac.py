@@ -11,6 +11,7 @@ import nltk
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+
 from reset_tuning.errors import InputError
 from reset_tuning.scoring.scorers import score_outputs
 from reset_tuning.scoring.sentences import sentence_splitter

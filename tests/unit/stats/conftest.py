@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from reset_tuning.stats.averages import Headlines
 from reset_tuning.tables import write_table
 

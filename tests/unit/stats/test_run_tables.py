@@ -2,6 +2,7 @@ import math
 
 import pandas as pd
 import pytest
+
 from reset_tuning.errors import InputError
 from reset_tuning.stats.ledger import check_ledger, read_ledgers
 from reset_tuning.stats.lengths import lengths_table, read_lengths

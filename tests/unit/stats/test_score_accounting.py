@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from reset_tuning.errors import InputError
 from reset_tuning.stats.accounting import (
     COUNTED,

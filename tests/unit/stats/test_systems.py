@@ -2,6 +2,7 @@ import math
 
 import pandas as pd
 import pytest
+
 from reset_tuning.errors import InputError
 from reset_tuning.stats.accounting import collect, read_datasets, read_outputs
 from reset_tuning.stats.points import point_frame

@@ -5,6 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from training_world import mixture_rows, tiny_llama, word_tokenizer
+
 from reset_tuning.errors import InputError
 from reset_tuning.tables import write_table
 from reset_tuning.training.encoding import (
@@ -15,7 +17,6 @@ from reset_tuning.training.encoding import (
     load_encoded,
     row_lengths,
 )
-from training_world import mixture_rows, tiny_llama, word_tokenizer
 
 
 def encode(prompt: str, response: str, max_length: int = 64) -> tuple[list[int], list[int]]:

@@ -4,15 +4,16 @@ import json
 import math
 from pathlib import Path
 
-import launch_training
 import pytest
 import torch
+from training_world import write_settings
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import launch_training
 from reset_tuning.errors import InputError
 from reset_tuning.files import sha256_of
 from reset_tuning.tables import read_table
 from reset_tuning.training.checkpoints import MODEL_FILES
-from training_world import write_settings
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 pytestmark = pytest.mark.slow
 

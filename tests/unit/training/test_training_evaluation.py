@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
+from training_world import mixture_rows, tiny_llama, word_tokenizer
+from transformers import TrainerControl, TrainerState, TrainingArguments
+
 from reset_tuning.training.encoding import Encoder, collate
 from reset_tuning.training.trainer import (
     CheckpointingTrainer,
@@ -14,8 +17,6 @@ from reset_tuning.training.trainer import (
     ProgressLines,
     sum_row_losses,
 )
-from training_world import mixture_rows, tiny_llama, word_tokenizer
-from transformers import TrainerControl, TrainerState, TrainingArguments
 
 
 def test_row_losses_are_those_of_a_loop() -> None:

@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-import build_local_model
 import pandas as pd
 import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import build_local_model
 from reset_tuning.errors import InputError
 from reset_tuning.files import sha256_of
 from reset_tuning.tables import write_table
 from reset_tuning.training.checkpoints import MODEL_FILES
 from reset_tuning.training.initialise import InitialModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 SPEC = {
     "hidden_size": 32,

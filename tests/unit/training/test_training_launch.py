@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from reset_tuning.errors import InputError
 from reset_tuning.training import launch
 from reset_tuning.training.distributed import ModelShape, deepspeed_config

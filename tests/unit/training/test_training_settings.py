@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from training_world import TRAINING, write_settings
+
 from reset_tuning.errors import InputError
 from reset_tuning.training.settings import (
     TrainingJob,
@@ -15,7 +17,6 @@ from reset_tuning.training.settings import (
     read_settings,
     write_job,
 )
-from training_world import TRAINING, write_settings
 
 
 def settings_of(global_batch: int, micro_batch: int) -> TrainingSettings:

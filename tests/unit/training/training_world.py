@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 import torch
-from reset_tuning.tables import write_table
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from reset_tuning.tables import write_table
 
 WORDS = ["<pad>", "<s>", "</s>", "[UNK]", *(f"w{n}" for n in range(60))]
 TRAINING: dict[str, Any] = {
