@@ -31,4 +31,8 @@ def main(job_file: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    status = main(Path(sys.argv[1]))
+    logging.shutdown()
+    sys.stdout.flush()
+    # Not sys.exit: with several ranks gloo's threads can abort a finished process on its way out.
+    os._exit(status)

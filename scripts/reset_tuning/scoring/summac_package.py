@@ -10,6 +10,7 @@ from transformers import AutoConfig, PretrainedConfig
 from reset_tuning.errors import InputError
 from reset_tuning.scoring.sentences import Splitter
 
+_RESERVED_POSITIONS = 2  # RoBERTa counts its positions from 2
 _SHORTEST_SENTENCE = 11  # characters; the package drops shorter ones on both sides
 _GRANULARITIES = ("sentence", "paragraph", "document")
 _LABEL_STEMS = {"entailment": ("entail", "support"), "contradiction": ("contradict", "refute")}
@@ -132,7 +133,9 @@ class _Imager(upstream.SummaCImager):
         """Load the model as the package does and put the adapter around its tokenizer."""
         super().load_nli()
         has_segments = getattr(self.model.config, "type_vocab_size", 0) > 1
-        self.tokenizer = _Tokenizer(self.tokenizer, has_segments)
+        positions = getattr(self.model.config, "max_position_embeddings", None)
+        longest = positions - _RESERVED_POSITIONS if positions else None
+        self.tokenizer = _Tokenizer(self.tokenizer, has_segments, longest)
 
     def split_sentences(self, text: str) -> list[str]:
         """Split with the chosen splitter; drop short sentences as the package does."""
@@ -142,9 +145,10 @@ class _Imager(upstream.SummaCImager):
 class _Tokenizer:
     """The one call that the package makes, on top of a tokenizer of transformers 5."""
 
-    def __init__(self, tokenizer: Any, has_segments: bool) -> None:
+    def __init__(self, tokenizer: Any, has_segments: bool, longest: int | None) -> None:
         self._tokenizer = tokenizer
         self._has_segments = has_segments
+        self._longest = longest
 
     def batch_encode_plus(
         self, pairs: list[tuple[str, str]], truncation_strategy: str | None = None, **options: Any
@@ -153,8 +157,11 @@ class _Tokenizer:
 
         `truncation_strategy` is dropped: beside truncation=True transformers 4 ignored it and
         transformers 5 raises. Segment ids are asked for: version 5 leaves them out for ALBERT,
-        which changes scores by up to 0.24 without a word.
+        which changes scores by up to 0.24 without a word. A model with fewer positions than the
+        package's 500 tokens is cut at what it can read.
         """
+        if self._longest is not None:
+            options["max_length"] = min(options.get("max_length", self._longest), self._longest)
         if self._has_segments:
             options["return_token_type_ids"] = True
         premises, hypotheses = [pair[0] for pair in pairs], [pair[1] for pair in pairs]

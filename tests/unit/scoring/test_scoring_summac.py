@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from helpers import ROOT
 from reset_tuning.errors import InputError
 from reset_tuning.scoring.scorers import score_outputs
 from reset_tuning.scoring.sentences import sentence_splitter
@@ -146,6 +147,12 @@ def test_the_question_is_a_sentence_in_front_of_the_context() -> None:
         split(summac.document("it rained .", "where does it rain ?"))[0] == "where does it rain ?"
     )
     assert doctest.testmod(summac).failed == 0
+
+
+def test_sentences_longer_than_a_small_models_positions_are_cut() -> None:
+    long = "A sentence " + "with many words " * 60 + "ends here."
+    ((entailment, _),) = scorer(ROOT / "resources" / "mini" / "nli").score([(long, long)])
+    assert 0 <= entailment <= 1
 
 
 def test_documents_beyond_the_packages_limit_are_counted(nli_model: Path) -> None:
