@@ -28,6 +28,7 @@ rule select_samples:
         faithfulness=config["faithfulness"],
         task=config["task"],
         tokenizer_path=selection_tokenizer_path,
+        max_length=config["prompt"]["max_length"],
         seed=lambda wildcards: int(wildcards.seed),
     script:
         "../scripts/select_samples.py"

@@ -20,6 +20,7 @@ def main(
     faithfulness: dict[str, str],
     task: dict[str, str],
     tokenizer_path: str,
+    max_length: int,
     seed: int,
 ) -> None:
     from reset_tuning.selection import Selection, select_files, token_counter
@@ -33,6 +34,7 @@ def main(
         across_examples=spec["across_examples"],
         faithfulness=faithfulness,
         task=task,
+        max_length=max_length,
     )
     files = [scores] if isinstance(scores, Path) else scores
     counter = token_counter(tokenizer_path)

@@ -2,13 +2,15 @@
 
     s = s_task + weight * (1_IF s_IF + 1_CD s_faith),   s_task = 0 for instructions
 
-A sample is a candidate when every score it needs is there (status ok or empty_output) and its
-output is not empty. Ties of the best score go to the higher multiplicity, then to a seeded draw
-(purpose "tie"), then to the lower sample_id. All picks keep the same examples, those that `best`
-would keep, so that controls differ from ReSet in nothing but the response.
+A sample is a candidate when every score it needs is there (status ok or empty_output), its output
+is not empty, and prompt and output together fit the model. Ties of the best score go to the higher
+multiplicity, then to a seeded draw (purpose "tie"), then to the lower sample_id. All picks keep the
+same examples, those that `best` would keep, so that controls differ from ReSet in nothing but the
+response.
 """
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +35,7 @@ class Selection:
     """One entry of the config's selections, with the metrics that its scores come from.
 
     `faithfulness` and `task` map a kind of example to a metric; `judge` is the scorer whose
-    instruction_following counts.
+    instruction_following counts. `max_length` is the most tokens of prompt and response together.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Selection:
     across_examples: str
     faithfulness: Mapping[str, str]
     task: Mapping[str, str]
+    max_length: int | None = None
 
     def __post_init__(self) -> None:
         for key, value, allowed in (
@@ -68,15 +71,16 @@ def select_files(
     count_tokens: CountTokens | None = None,
 ) -> None:
     """Read samples, pool and scores, and write the selected rows and their ledger."""
+    generated = read_table(samples, "generation")
+    if count_tokens is not None:  # text, read again, may have other tokens than were generated
+        generated["n_tokens"] = count_tokens(generated["output"].tolist())
     rows, counts = select(
-        read_table(samples, "generation"),
+        generated,
         read_table(pool, "mixture"),
         pd.concat([read_table(path, "score") for path in scores], ignore_index=True),
         selection,
         seed,
     )
-    if count_tokens is not None and selection.pick != "original":
-        rows["n_response_tokens"] = count_tokens(rows["response"].tolist())
     metadata = {"selection": selection.name, "pick": selection.pick, "judge": selection.judge}
     write_table(rows, selected, "selected", metadata)
     write_table(counts, ledger, "ledger")
@@ -120,7 +124,9 @@ def select(
     rows = _with_examples(samples, originals)
     rows["selection_score"] = selection_scores(rows, scores, selection)
     rows["has_output"] = ~rows["output"].map(is_empty).astype(bool)
-    candidates = rows[rows["selection_score"].notna() & rows["has_output"]]
+    longest = math.inf if selection.max_length is None else selection.max_length
+    rows["fits"] = rows["n_prompt_tokens"] + rows["n_tokens"] <= longest
+    candidates = rows[rows["selection_score"].notna() & rows["has_output"] & rows["fits"]]
     best = _best(candidates, seed)
     kept = _kept_examples(best, sorted(originals["set"].unique()), selection, seed)
     picked = _random(candidates, seed) if selection.pick == "random" else best
@@ -172,14 +178,14 @@ def _lookup(values: pd.Series, metric: str, keys: pd.MultiIndex) -> Any:
 
 
 def _with_examples(samples: pd.DataFrame, originals: pd.DataFrame) -> pd.DataFrame:
-    """Return the samples with the kind and set of their example."""
+    """Return the samples with the kind, set and prompt length of their example."""
     unknown = set(samples["example_id"]) - set(originals["example_id"])
     if unknown:
         raise InputError(
             f"{len(unknown)} sampled examples are not in the pool's mixture (first: "
             f"{min(unknown)}); sample the pool again"
         )
-    examples = originals[["example_id", "kind", "set"]]
+    examples = originals[["example_id", "kind", "set", "n_prompt_tokens"]]
     return samples.merge(examples, on="example_id", how="left", validate="many_to_one")
 
 
@@ -257,6 +263,7 @@ def _ledger_rows(
     rules = {
         "not_scored": rows["selection_score"].isna(),
         "empty_output": ~rows["has_output"],
+        "does_not_fit": ~rows["fits"],
         "not_drawn" if selection.pick == "random" else "not_best": pd.Series(
             ~is_picked, index=rows.index
         ),

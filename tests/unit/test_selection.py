@@ -278,4 +278,15 @@ def test_files_are_read_and_written(tmp_path: Path) -> None:
         selected = read_table(tmp_path / "selected.parquet", "selected").set_index("example_id")
         counts = {"a": 2, "c": 1} if pick == "best" else {"a": 77, "c": 77}
         assert selected["n_response_tokens"].to_dict() == counts
-        assert len(read_table(tmp_path / "ledger.csv", "ledger")) == 8
+        assert len(read_table(tmp_path / "ledger.csv", "ledger")) == 10
+
+
+def test_a_sample_that_does_not_fit_the_model_is_no_candidate() -> None:
+    pool = pool_of(("a", "nq"))
+    samples = samples_of(("a", 0, "long", 1), ("a", 1, "x", 1))
+    samples["n_tokens"] = [50, 1]
+    scores = scores_of({("a", 0): span(1, 1), ("a", 1): span(0, 1)})
+    room = int(pool["n_prompt_tokens"].iloc[0]) + 10
+    rows, ledger = select(samples, pool, scores, replace(RESET, max_length=room, per_set=1), 1)
+    assert rows["sample_id"].tolist() == [1]
+    assert ledger.set_index("rule").loc["does_not_fit", "n_dropped"] == 1
