@@ -19,6 +19,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: mini test bench lint
 
+# The miniature is for CPUs, also where there are GPUs.
+mini: export CUDA_VISIBLE_DEVICES :=
 mini: .venv
 	$(MINI) $(FIRST_SEEDS)
 	$(MINI) $(FIRST_SEEDS) --report results/mini/report.html

@@ -43,6 +43,10 @@ onstart:
     check_judge_keys(workflow.dag.needrun_jobs())
 
 
+onsuccess:
+    say_what_scores_mean()
+
+
 localrules:
     all,
 

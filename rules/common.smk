@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
@@ -57,6 +58,7 @@ TASK_TEXTS = {
     name: entry["text"] for name, entry in read_yaml("resources/prompts/tasks.yaml").items()
 }
 TASKS = {dataset: TASK_TEXTS[task] for dataset, task in experiment.tasks().items()}
+TEST_TASKS = {name: TASKS[name] for name in experiment.datasets_with("test") if name in TASKS}
 
 
 def model_files(model):

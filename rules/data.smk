@@ -81,7 +81,7 @@ rule build_mixture:
         spec=mixture_spec,
         tokenizer_path=mixture_tokenizer_path,
         template=TEMPLATE,
-        tasks=TASKS,
+        tasks=mixture_tasks,
         max_length=config["prompt"]["max_length"],
         seed=0,
     script:

@@ -52,6 +52,12 @@ def mixture_spec(wildcards):
     return experiment.mixtures[wildcards.mixture]
 
 
+def mixture_tasks(wildcards):
+    """The task instructions of the mixture's own datasets: others change nothing in it."""
+    members = experiment.mixture_datasets(wildcards.mixture)
+    return {dataset: TASKS[dataset] for dataset in members if dataset in TASKS}
+
+
 # ---------------------------------------------------------------- train
 
 
@@ -83,6 +89,10 @@ def validation_rows(wildcards):
 
 def base_files(wildcards):
     return weights_files(experiment.base_weights(wildcards.run, int(wildcards.seed)))
+
+
+def deepspeed_file(wildcards):
+    return resolved_run(wildcards)["training"]["deepspeed"]
 
 
 def base_path(wildcards, input):
@@ -153,7 +163,19 @@ def metrics_of(*kinds):
 
 
 def metric_spec(wildcards):
-    return config["metrics"][wildcards.metric]
+    """What decides a metric's value; how many pairs are scored at once does not."""
+    spec = config["metrics"][wildcards.metric]
+    return {key: value for key, value in spec.items() if key != "batch_size"}
+
+
+def metric_batch_size(wildcards):
+    return config["metrics"][wildcards.metric]["batch_size"]
+
+
+def nli_files(wildcards):
+    """The files of an NLI model in the repository; one on a hub is named by the spec."""
+    folder = Path(config["metrics"][wildcards.metric]["model"])
+    return [str(folder / name) for name in MODEL_FILES] if folder.is_dir() else []
 
 
 # ---------------------------------------------------------------- select
@@ -169,8 +191,7 @@ def selection_pool(wildcards):
 
 
 def selection_mixture(wildcards):
-    run = selection_entry(wildcards)["pool"]["run"]
-    return f"<results>/mixtures/{config['runs'][run]['mixture']}/train.parquet"
+    return f"<results>/mixtures/{experiment.pool_mixture(wildcards.selection)}/train.parquet"
 
 
 def selection_scores(wildcards):
@@ -180,7 +201,7 @@ def selection_scores(wildcards):
 
 
 def selection_model(wildcards):
-    return tokenizer_model(config["runs"][selection_entry(wildcards)["pool"]["run"]]["mixture"])
+    return tokenizer_model(experiment.pool_mixture(wildcards.selection))
 
 
 def selection_tokenizer_files(wildcards):
@@ -267,6 +288,16 @@ def mini_source(key):
     return read
 
 
+def say_what_scores_mean():
+    """Warn after a run whose models are random: its rows are real and its scores are not."""
+    if built_model_files():
+        name = config["experiment"]
+        logger.warning(
+            f"The scores in results/{name} mean nothing: the models of this experiment are small "
+            "and start from random weights. Its rows and their accounting are real."
+        )
+
+
 # ---------------------------------------------------------------- targets
 
 
@@ -283,6 +314,12 @@ def prepared_files(wildcards):
     return split_files(".parquet") + split_files(".ledger.csv") + mixtures
 
 
+def built_model_files():
+    """The files of the small models that the experiment makes itself."""
+    built = [name for name, model in config["models"].items() if "build" in model]
+    return [file for name in built for file in model_files(name)]
+
+
 def checkpoint_files(group="paper"):
     folders = [f"<results>/checkpoints/{run}/seed-{seed}" for run, seed in run_seeds(group)]
     weights = [
@@ -295,7 +332,7 @@ def checkpoint_files(group="paper"):
         f"{folder}/{name}" for folder in folders for name in ("history.csv", "provenance.json")
     ]
     settings = [f"<results>/runs/{run}.json" for run in experiment.run_names(group)]
-    return settings + weights + records
+    return settings + built_model_files() + weights + records
 
 
 def judgment_files(group="paper"):

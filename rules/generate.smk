@@ -31,7 +31,7 @@ rule generate_outputs:
         dtype=lambda wildcards: root_model(wildcards)["dtype"],
         attention=lambda wildcards: root_model(wildcards)["attention"],
         template=TEMPLATE,
-        tasks=TASKS,
+        tasks=TEST_TASKS,
         max_length=config["prompt"]["max_length"],
         sidecar=f"results/{config['experiment']}/sidecars/outputs",
     script:

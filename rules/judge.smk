@@ -24,11 +24,11 @@ rule query_judge:
         mem_mb=2000,
         runtime="12h",
         concurrency=judge_concurrency,
+        records=config["paths"]["records"],
     params:
         judge="{judge}",
         spec=judge_spec,
         prompt=judge_prompt,
-        records=config["paths"]["records"],
     script:
         "../scripts/query_judge.py"
 

@@ -43,6 +43,7 @@ use rule score_outputs as score_entailment with:
     input:
         outputs="<results>/generations/{run}/seed-{seed}/{checkpoint}.parquet",
         examples=test_files,
+        model=nli_files,
     log:
         "<logs>/score_entailment/{run}/seed-{seed}/{checkpoint}/{metric}.log",
     benchmark:
@@ -57,12 +58,14 @@ use rule score_outputs as score_entailment with:
         nodes=1,
         mem_mb=32000,
         runtime="4h",
+        batch_size=metric_batch_size,
 
 
 use rule score_entailment as score_pool_entailment with:
     input:
         outputs="<results>/samples/{run}/seed-{seed}/{decoding}.parquet",
         examples=pool_mixture,
+        model=nli_files,
     output:
         scores="<results>/scores/samples/{run}/seed-{seed}/{decoding}/{metric}.parquet",
     log:
@@ -74,3 +77,4 @@ use rule score_entailment as score_pool_entailment with:
         nodes=1,
         mem_mb=32000,
         runtime="12h",
+        batch_size=metric_batch_size,

@@ -61,6 +61,7 @@ rule train:
         train=training_rows,
         validation=validation_rows,
         base=base_files,
+        deepspeed=deepspeed_file,
     output:
         best_model="<results>/checkpoints/{run}/seed-{seed}/best/model.safetensors",
         best_config="<results>/checkpoints/{run}/seed-{seed}/best/config.json",

@@ -17,6 +17,7 @@ def main(
     train: Path,
     validation: Path,
     base: list[Path],
+    deepspeed: Path,
     history: Path,
     provenance: Path,
     run: str,
@@ -38,7 +39,7 @@ def main(
             output=str(output),
         )
         report = launch(job, cpu_ranks)
-        record = describe_training(job, report, base)
+        record = describe_training(job, report, [*base, deepspeed])
         finished = {output / "history.csv": history}
         for checkpoint in ("best", "last"):
             for name, file in MODEL_FILES.items():

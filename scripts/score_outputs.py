@@ -13,13 +13,16 @@ def main(
     scores: Path,
     metric: str,
     spec: dict[str, Any],
-    model_path: str | None = None,
+    model: Path | list[Path] = (),
+    batch_size: int = 64,
     threads: int = 1,
 ) -> None:
+    # `model` is named by the rule alone, so that new files of a local NLI model are a reason to
+    # score again; the metric itself loads the model that its spec names.
     from reset_tuning.scoring.scorers import score_outputs
 
     examples = [examples] if isinstance(examples, Path) else examples
-    score_outputs(outputs, examples, scores, metric, spec, model_path or None, threads)
+    score_outputs(outputs, examples, scores, metric, spec, int(batch_size), threads)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ def main(
         faithfulness=faithfulness,
         task=task,
         max_length=max_length,
+        cut_off=spec.get("cut_off", "keep"),
     )
     files = [scores] if isinstance(scores, Path) else scores
     counter = token_counter(tokenizer_path)

@@ -17,6 +17,18 @@ ROOT = Path(__file__).resolve().parents[2]
 SCHEMA_FILE = ROOT / "schemas" / "config.schema.yaml"
 KINDS = ("instruction", "extractive_qa", "abstractive_qa", "summarization")
 CONTEXT_KINDS = KINDS[1:]
+_BOUNDS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "more than",
+    "maximum": "at most",
+    "exclusiveMaximum": "less than",
+}
+SOURCE_NEEDS = {
+    "hub": ("id", "files"),
+    "url": ("files",),
+    "local": ("directory", "files"),
+    "miniature": ("noise", "seed", "sizes"),
+}
 
 
 def check_config(config: Config) -> None:
@@ -26,6 +38,8 @@ def check_config(config: Config) -> None:
     checks catch names that no registry holds, impossible combinations and cycles of runs.
     """
     _check_schema(config)
+    _check_models(config)
+    _check_lengths(config)
     _check_datasets(config)
     _check_mixtures(config)
     _check_runs(config)
@@ -42,10 +56,10 @@ def _check_schema(config: Config) -> None:
     schema = yaml.safe_load(SCHEMA_FILE.read_text())
     error = best_match(Draft202012Validator(schema).iter_errors(config))
     if error is not None:
-        raise InputError(_schema_sentence(error))
+        raise InputError(_schema_sentence(error, config))
 
 
-def _schema_sentence(error: Any) -> str:
+def _schema_sentence(error: Any, config: Config) -> str:
     """Turn a jsonschema error into one sentence with the key and what is allowed there."""
     key = ".".join(str(part) for part in error.absolute_path)
     if error.validator == "additionalProperties":
@@ -60,14 +74,32 @@ def _schema_sentence(error: Any) -> str:
         return f"config: {key} is {error.instance!r}; allowed: {values}."
     if error.validator == "required":
         missing = error.message.split("'")[1]
-        return f"config: {key or 'the configuration'} lacks the key {missing}."
-    if error.validator in ("minimum", "exclusiveMinimum", "maximum"):
-        bound = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most"}
-        return (
-            f"config: {key} is {error.instance}; it must be "
-            f"{bound[error.validator]} {error.validator_value}."
-        )
+        place = key or "the configuration"
+        return f"config: {place} lacks the key {missing}{_others(error, config)}."
+    if error.validator == "type" and _reads_as_number(error.instance):
+        return f"config: {key} is the text {error.instance!r}; write a number, such as 2.0e-5."
+    if error.validator in _BOUNDS:
+        bound = f"{_BOUNDS[error.validator]} {error.validator_value}"
+        return f"config: {key} is {error.instance}; it must be {bound}."
     return f"config: {key or 'the configuration'}: {error.message}."
+
+
+def _others(error: Any, config: Config) -> str:
+    """Name a registry's entries where one is incomplete: a misspelt name makes a new entry."""
+    path = list(error.absolute_path)
+    if len(path) != 2 or not isinstance(config.get(path[0]), dict):
+        return ""
+    names = [str(name) for name in config[path[0]] if name != path[1]]
+    return f" (if it was to change another entry, the names are: {', '.join(names)})"
+
+
+def _reads_as_number(value: Any) -> bool:
+    """Tell whether a text is a number that YAML reads as text, as 2e-5."""
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return isinstance(value, str)
 
 
 def _known(config: Config, registry: str, name: str, where: str) -> None:
@@ -81,6 +113,26 @@ def _one_of(name: str, allowed: Iterable[str], where: str, what: str) -> None:
         raise InputError(f"config: {where} names {name!r}, which is not in {what}: {listed}.")
 
 
+def _check_models(config: Config) -> None:
+    for name, model in config["models"].items():
+        places = [key for key in ("hub", "path", "build") if key in model]
+        if len(places) != 1:
+            found = " and ".join(places) or "none"
+            raise InputError(
+                f"config: models.{name} needs exactly one of hub, path and build; it has {found}."
+            )
+
+
+def _check_lengths(config: Config) -> None:
+    longest = config["prompt"]["max_length"]
+    for name, decoding in config["decodings"].items():
+        if decoding["max_new_tokens"] >= longest:
+            raise InputError(
+                f"config: decodings.{name}.max_new_tokens is {decoding['max_new_tokens']}, which "
+                f"leaves no room for a prompt in prompt.max_length {longest}."
+            )
+
+
 def _check_datasets(config: Config) -> None:
     for name, dataset in config["datasets"].items():
         if (dataset["kind"] in CONTEXT_KINDS) != ("task" in dataset):
@@ -88,6 +140,40 @@ def _check_datasets(config: Config) -> None:
             raise InputError(
                 f"config: datasets.{name} of kind {dataset['kind']} {needs} task instruction."
             )
+        _check_source(name, dataset["source"])
+        _check_fractions(name, dataset)
+
+
+def _check_source(name: str, source: Config) -> None:
+    """Raise InputError unless a source has what its type needs."""
+    for key in SOURCE_NEEDS[source["type"]]:
+        if key not in source:
+            raise InputError(
+                f"config: datasets.{name}.source of type {source['type']} lacks the key {key}."
+            )
+    entries = [entry for files in source.get("files", {}).values() for entry in files]
+    wanted = dict if source["type"] == "url" else str
+    if source["type"] != "miniature" and not all(isinstance(entry, wanted) for entry in entries):
+        form = "entries {url: …}" if wanted is dict else "file name patterns"
+        raise InputError(
+            f"config: datasets.{name}.source.files must hold {form} for type {source['type']}."
+        )
+
+
+def _check_fractions(name: str, dataset: Config) -> None:
+    """Raise InputError when the splits of one undivided source would overlap."""
+    splits = dataset["splits"]
+    fractions = [split["fraction"] for split in splits.values() if "fraction" in split]
+    if "all" in dataset["source"].get("files", {}) and len(fractions) < len(splits):
+        raise InputError(
+            f"config: datasets.{name}.source.files.all has no split of its own, so each of its "
+            "splits needs a fraction."
+        )
+    if sum(fractions) > 1 + 1e-9:
+        raise InputError(
+            f"config: the fractions of datasets.{name}.splits add up to {sum(fractions):g}; "
+            "more than 1 would put rows into both."
+        )
 
 
 def _check_mixtures(config: Config) -> None:
@@ -151,11 +237,6 @@ def _check_selections(config: Config) -> None:
         _known(config, "runs", pool["run"], f"{where}.pool.run")
         _one_of(pool["decoding"], grids, f"{where}.pool.decoding", "decodings of kind grid")
         _known(config, "judges", selection["judge"], f"{where}.judge")
-        if "mixture" not in config["runs"][pool["run"]]:
-            raise InputError(
-                f"config: {where}.pool.run is {pool['run']!r}, which trains on a selection; "
-                "a pool is drawn from a mixture."
-            )
         if selection["per_set"] > config["decodings"][pool["decoding"]]["examples_per_set"]:
             raise InputError(
                 f"config: {where}.per_set is {selection['per_set']}, more than "

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from reset_tuning.config import Config, check_config
+from reset_tuning.errors import InputError
 
 UNTRAINED_SEED = 0
 CHECKPOINTS = ("start", "best", "last")
@@ -62,6 +63,8 @@ class Experiment:
             name: entry for name, entry in config["datasets"].items() if entry.get("enabled", True)
         }
         self.mixtures = {name: self._mixture(entry) for name, entry in config["mixtures"].items()}
+        for run in config["runs"]:
+            self._check_mixture_left(run)
 
     def _mixture(self, entry: dict[str, Any]) -> dict[str, Any]:
         """Return a mixture without the disabled datasets and the sets that they leave empty."""
@@ -71,6 +74,14 @@ class Experiment:
         }
         return entry | {"sets": {name: members for name, members in kept.items() if members}}
 
+    def _check_mixture_left(self, run: str) -> None:
+        mixture = self.validation_mixture(run)
+        if not self.mixtures[mixture]["sets"]:
+            raise InputError(
+                f"config: runs.{run} trains on mixtures.{mixture}, of which every dataset is "
+                "disabled; enable one or take the run out."
+            )
+
     # ---------------------------------------------------------------- data
 
     def datasets_with(self, split: str) -> list[str]:
@@ -79,8 +90,9 @@ class Experiment:
 
     @cached_property
     def seen_datasets(self) -> list[str]:
-        """Return the datasets on which some mixture trains: their test sets are "seen"."""
-        used = {name for entry in self.mixtures.values() for name in _members(entry)}
+        """Return the datasets on which some run trains: their test sets are "seen"."""
+        mixtures = {self.validation_mixture(run) for run in self.config["runs"]}
+        used = {name for mixture in mixtures for name in _members(self.mixtures[mixture])}
         return [name for name in self.datasets if name in used]
 
     @cached_property
@@ -150,12 +162,15 @@ class Experiment:
         return Weights(base, seed, "best")
 
     def validation_mixture(self, run: str) -> str:
-        """Return the mixture on which a run validates (a selection: the one its pool came from)."""
+        """Return the mixture on which a run validates: its own, or that of its selection's pool."""
         entry = self.config["runs"][run]
         if "mixture" in entry:
             return entry["mixture"]
-        pool = self.config["selections"][entry["selection"]]["pool"]
-        return self.config["runs"][pool["run"]]["mixture"]
+        return self.pool_mixture(entry["selection"])
+
+    def pool_mixture(self, selection: str) -> str:
+        """Return the mixture whose training rows a selection's pool draws from."""
+        return self.validation_mixture(self.config["selections"][selection]["pool"]["run"])
 
     def resolved_run(self, run: str) -> dict[str, Any]:
         """Return everything that decides a run's training besides its files and its seed."""

@@ -13,7 +13,7 @@ def draw_seed(
     value: float | str = "",
     round: int = 0,
 ) -> int:
-    """Return the 63-bit seed of one draw (DESIGN: run seed, example, purpose, arm, value, round).
+    """Return the 63-bit seed of one draw (of run seed, example, purpose, arm, value, round).
 
     Adding, removing or reordering rows leaves every other row's draw as it was.
     """

@@ -1,9 +1,10 @@
-"""Rejection sampling's choice: weighted top-1 of each example, a fixed number per set (PAPER §5).
+"""Rejection sampling's choice: weighted top-1 of each example, a fixed number per set.
 
     s = s_task + weight * (1_IF s_IF + 1_CD s_faith),   s_task = 0 for instructions
 
 A sample is a candidate when every score it needs is there (status ok or empty_output), its output
-is not empty, and prompt and output together fit the model. Ties of the best score go to the higher
+is not empty, and prompt and output together fit the model; with `cut_off: drop` also only when the
+model ended it, since one cut at the length limit would be learnt with its end in mid-sentence. Ties of the best score go to the higher
 multiplicity, then to a seeded draw (purpose "tie"), then to the lower sample_id. All picks keep the
 same examples, those that `best` would keep, so that controls differ from ReSet in nothing but the
 response.
@@ -19,6 +20,7 @@ from typing import Any
 import pandas as pd
 
 from reset_tuning.errors import InputError
+from reset_tuning.sampling.backend import LENGTH
 from reset_tuning.scoring.table import SCORED_STATUSES, is_empty
 from reset_tuning.seeds import draw_fraction
 from reset_tuning.tables import read_table, table_schema, write_table
@@ -26,6 +28,7 @@ from reset_tuning.tables import read_table, table_schema, write_table
 INSTRUCTION_METRIC = "instruction_following"
 PICKS = ("best", "random", "original")
 ORDERS = ("random", "top_score")
+CUT_OFFS = ("keep", "drop")
 
 CountTokens = Callable[[list[str]], list[int]]
 
@@ -36,6 +39,7 @@ class Selection:
 
     `faithfulness` and `task` map a kind of example to a metric; `judge` is the scorer whose
     instruction_following counts. `max_length` is the most tokens of prompt and response together.
+    `cut_off` says whether a sample that ended at the length limit may be chosen.
     """
 
     name: str
@@ -47,11 +51,13 @@ class Selection:
     faithfulness: Mapping[str, str]
     task: Mapping[str, str]
     max_length: int | None = None
+    cut_off: str = "keep"
 
     def __post_init__(self) -> None:
         for key, value, allowed in (
             ("pick", self.pick, PICKS),
             ("across_examples", self.across_examples, ORDERS),
+            ("cut_off", self.cut_off, CUT_OFFS),
         ):
             if value not in allowed:
                 raise InputError(
@@ -126,7 +132,9 @@ def select(
     rows["has_output"] = ~rows["output"].map(is_empty).astype(bool)
     longest = math.inf if selection.max_length is None else selection.max_length
     rows["fits"] = rows["n_prompt_tokens"] + rows["n_tokens"] <= longest
-    candidates = rows[rows["selection_score"].notna() & rows["has_output"] & rows["fits"]]
+    rows["may_end"] = (selection.cut_off == "keep") | rows["finish_reason"].ne(LENGTH)
+    usable = rows["has_output"] & rows["may_end"] & rows["fits"]
+    candidates = rows[rows["selection_score"].notna() & usable]
     best = _best(candidates, seed)
     kept = _kept_examples(best, sorted(originals["set"].unique()), selection, seed)
     picked = _random(candidates, seed) if selection.pick == "random" else best
@@ -263,6 +271,7 @@ def _ledger_rows(
     rules = {
         "not_scored": rows["selection_score"].isna(),
         "empty_output": ~rows["has_output"],
+        **({"cut_off": ~rows["may_end"]} if selection.cut_off == "drop" else {}),
         "does_not_fit": ~rows["fits"],
         "not_drawn" if selection.pick == "random" else "not_best": pd.Series(
             ~is_picked, index=rows.index

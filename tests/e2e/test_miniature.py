@@ -89,7 +89,7 @@ def test_selections_keep_the_same_examples_and_differ_in_the_response(miniature)
     assert chosen["original"]["sample_id"].isna().all()
 
 
-def test_the_ten_packages_of_the_brief_did_the_work(miniature) -> None:
+def test_the_ten_packages_the_workflow_is_made_of_did_the_work(miniature) -> None:
     assert miniature.imported_packages() >= PACKAGES
 
 

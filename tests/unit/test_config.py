@@ -24,6 +24,7 @@ def build(*overlays: dict[str, Any]) -> Experiment:
     return Experiment(config)
 
 
+INSTRUCTION_SETS = ("dolly", "sharegpt", "self_instruct", "oasst1")
 FAULTS = {
     "unknown top-level key": ({"sedes": [1]}, "unknown key sedes", "seeds"),
     "unknown training key": (
@@ -94,6 +95,45 @@ FAULTS = {
         "gpt-4",
     ),
     "no seeds": ({"seeds": []}, "seeds", ""),
+    "unknown key of a decoding": (
+        {"decodings": {"reset": {"max_new_tokns": 3}}},
+        "unknown key decodings.reset.max_new_tokns",
+        "max_new_tokens",
+    ),
+    "unknown key of a metric": (
+        {"metrics": {"summac-zs": {"modell": "x"}}},
+        "unknown key metrics.summac-zs.modell",
+        "model",
+    ),
+    "misspelt entry": ({"datasets": {"nqq": {"task": "summarize"}}}, "datasets.nqq", "nq, bioasq"),
+    "number as text": (
+        {"training": {"learning_rate": "2e-5"}},
+        "training.learning_rate",
+        "write a number",
+    ),
+    "infinite weight": ({"selections": {"reset": {"weight": float("inf")}}}, "weight", "at most"),
+    "whole warm-up": ({"training": {"warmup_ratio": 1}}, "training.warmup_ratio", "less than 1"),
+    "overlapping fractions": (
+        {"datasets": {"nq": {"splits": {"train": {"fraction": 0.9}, "test": {"fraction": 0.9}}}}},
+        "datasets.nq.splits",
+        "add up to 1.8",
+    ),
+    "source without its key": (
+        {"datasets": {"dolly": {"source": {"id": None}}}},
+        "datasets.dolly.source of type hub",
+        "lacks the key id",
+    ),
+    "patterns in place of addresses": (
+        {"datasets": {"dolly": {"source": {"type": "url"}}}},
+        "datasets.dolly.source.files",
+        "{url: …}",
+    ),
+    "no room for a prompt": ({"prompt": {"max_length": 400}}, "max_new_tokens is 480", "400"),
+    "every dataset of a mixture disabled": (
+        {"datasets": {name: {"enabled": False} for name in INSTRUCTION_SETS}},
+        "mixtures.instruction",
+        "disabled",
+    ),
 }
 
 
@@ -168,4 +208,24 @@ def test_filter_names_of_the_schema_are_those_of_the_code() -> None:
 
     schema = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
     entry = schema["properties"]["datasets"]["additionalProperties"]["properties"]["filters"]
-    assert set(entry["items"]["oneOf"][0]["enum"]) == set(FILTER_NAMES)
+    assert set(entry["items"]["then"]["enum"]) == set(FILTER_NAMES)
+
+
+def test_rounds_of_rejection_sampling_can_follow_one_another() -> None:
+    second = {
+        "selections": {
+            "reset-2": PAPER["selections"]["reset"]
+            | {"pool": {"run": "mtl-reset", "decoding": "reset"}}
+        },
+        "runs": {
+            "mtl-reset-2": {"base": "mtl-reset", "selection": "reset-2", "evaluate": ["best"]}
+        },
+    }
+    assert build(second).validation_mixture("mtl-reset-2") == "all"
+
+
+def test_a_mixture_that_no_run_uses_makes_nothing_seen() -> None:
+    unused = PAPER["mixtures"]["context"] | {"sets": {"wikisum": ["wikisum"]}}
+    splits = {"train": {}, "test": {"size": 10}}
+    paper = build({"mixtures": {"unused": unused}, "datasets": {"wikisum": {"splits": splits}}})
+    assert "wikisum" not in paper.seen_datasets

@@ -58,7 +58,7 @@ def test_one_file_plans_only_what_it_needs(tree: Path, name: str, expected: dict
 
 def test_a_stage_stops_where_it_should(tree: Path) -> None:
     assert "train" not in plan(tree, "prepare")
-    assert "generate_outputs" not in plan(tree, "--until", "train", "checkpoints")
+    assert not {"query_judge", "collect_scores"} & set(plan(tree, "prepare"))
     assert plan(tree, "reset").get("tabulate_main") is None
     assert plan(tree, "robustness")["train"] >= 6
 
@@ -99,7 +99,7 @@ def test_a_new_run_and_a_new_judge_are_yaml_only(tree: Path) -> None:
         )
     )
     target = "results/paper/scores/generations/big-mtl/seed-7/best/my-judge.parquet"
-    jobs = plan(tree, "--configfile", str(overlay), target)
+    jobs = plan(tree, target, "--configfile", str(overlay))
     assert jobs["train"] == 1
     assert jobs["query_judge"] == 1
 

@@ -1,1 +1,1 @@
-"""Raw files to examples, examples to training mixtures (PAPER §2)."""
+"""Raw files to examples, examples to training mixtures."""

@@ -97,7 +97,7 @@ def content_id(
     question: str | None,
     references: Sequence[str],
 ) -> str:
-    """Return an example's id: 16 hexadecimal digits of a hash of its content (DESIGN §5)."""
+    """Return an example's id: 16 hexadecimal digits of a hash of its content."""
     content = json.dumps([dataset, kind, instruction, context, question, list(references)])
     return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
 

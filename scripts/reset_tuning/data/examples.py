@@ -1,9 +1,10 @@
-"""One split of one dataset: raw files to the `example` table and its ledger (PAPER §2)."""
+"""One split of one dataset: raw files to the `example` table and its ledger."""
 
 import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from reset_tuning.seeds import draw_fraction
 
 _logger = logging.getLogger(__name__)
 TRAIN = "train"
+_QUESTION_KINDS = ("extractive_qa", "abstractive_qa")
 
 
 class Identified(NamedTuple):
@@ -36,7 +38,7 @@ class DatasetSpec:
     """A dataset's entry of the config, narrowed to one split.
 
     size: examples kept at the end, drawn at random; None keeps all.
-    subset: records drawn at random before the filters (PAPER §7, Alpaca-15K); None keeps all.
+    subset: records drawn at random before the filters (the paper's Alpaca-15K); None keeps all.
     fraction: this split's share of the files that belong to no split.
     """
 
@@ -82,7 +84,9 @@ def prepare_split(
     (several replies to one prompt); duplicate_content; the draw of `size` examples. Raises
     InputError when nothing is left, naming the step that dropped most.
     """
-    files = _files_of_split(read_manifest(manifest), manifest, dataset, split, spec)
+    with _naming(dataset):
+        listed = read_manifest(manifest)
+    files = _files_of_split(listed, manifest, dataset, split, spec)
     filters = build_filters(
         dataset, spec.filters, format_rules(spec.kind, spec.format), trained_instructions(training)
     )
@@ -92,14 +96,14 @@ def prepare_split(
     if not chosen:
         raise InputError(_nothing_left(dataset, split, ledger))
     ranks = Counter(str(rank) for item in chosen for rank in item.candidate.gold_ranks[:1])
-    _logger.info(
-        "%s %s: first gold passage by rank: %s", dataset, split, dict(sorted(ranks.items()))
-    )
+    positions = dict(sorted(ranks.items()))
+    if spec.kind in _QUESTION_KINDS:
+        _logger.info("%s %s: first gold passage by rank: %s", dataset, split, positions)
     metadata = {
         "dataset": dataset,
         "split": split,
         "format": spec.format,
-        "gold_positions": json.dumps(dict(sorted(ranks.items()))),
+        "gold_positions": json.dumps(positions),
     }
     return PreparedSplit(_frame(chosen, dataset, spec.kind), ledger, metadata)
 
@@ -136,7 +140,10 @@ def _files_of_split(
     for file in chosen:
         path = manifest.parent / file.path
         if not path.exists() or path.stat().st_size != file.bytes:
-            raise InputError(f"raw file {path} is missing or changed since {manifest}; fetch again")
+            raise InputError(
+                f"dataset {dataset}: raw file {path} is missing or changed since {manifest}; fetch "
+                "again"
+            )
     return chosen
 
 
@@ -150,7 +157,7 @@ def _steps(
     seed: int,
 ) -> Iterator[Identified]:
     """Chain the steps; nothing is read before the result is."""
-    pairs = ledger.read(_read(files, manifest, spec))
+    pairs = ledger.read(_read(files, manifest, dataset, spec))
     if any(file.split == ALL_SPLITS for file in files):
         pairs = ledger.filtered(
             "other_split",
@@ -176,14 +183,24 @@ def _steps(
 
 
 def _read(
-    files: list[RawFile], manifest: Path, spec: DatasetSpec
+    files: list[RawFile], manifest: Path, dataset: str, spec: DatasetSpec
 ) -> Iterator[tuple[Candidate, bool]]:
     """Yield every candidate and whether its file belongs to this split alone."""
     for file in files:
         path = manifest.parent / file.path
         is_own = file.split != ALL_SPLITS
-        for candidate in read_candidates(path, file.path, spec.kind, spec.format, spec.options):
-            yield candidate, is_own
+        with _naming(dataset):
+            for candidate in read_candidates(path, file.path, spec.kind, spec.format, spec.options):
+                yield candidate, is_own
+
+
+@contextmanager
+def _naming(dataset: str) -> Iterator[None]:
+    """Put the dataset's name before what is wrong with one of its raw files."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"dataset {dataset}: {error}") from error
 
 
 def _falls_here(

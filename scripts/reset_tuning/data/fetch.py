@@ -123,16 +123,25 @@ def _local_folder(dataset: str, source: Mapping[str, Any]) -> Path:
     directory = source.get("directory", dataset)
     if not root:
         raise InputError(
-            f"dataset {dataset} is read from this machine: set {RAW_DIR_VARIABLE} to the folder "
-            f"that holds {directory}/, or leave it out with datasets.{dataset}.enabled: false"
+            f"dataset {dataset} is read from this machine, but {RAW_DIR_VARIABLE} is not set: set "
+            f"{RAW_DIR_VARIABLE} to the folder that holds {directory}/ (it should hold files that "
+            f"match {_all_patterns(dataset, source)}), or leave the dataset out with "
+            f"datasets.{dataset}.enabled: false"
         )
     folder = Path(root).resolve() / directory
     if not folder.is_dir():
         raise InputError(
-            f"dataset {dataset}: the folder {folder} does not exist; create it, correct "
-            f"{RAW_DIR_VARIABLE}, or leave it out with datasets.{dataset}.enabled: false"
+            f"dataset {dataset}: the folder {folder} does not exist; it should hold files that "
+            f"match {_all_patterns(dataset, source)}: create it, correct {RAW_DIR_VARIABLE}, or "
+            f"leave the dataset out with datasets.{dataset}.enabled: false"
         )
     return folder
+
+
+def _all_patterns(dataset: str, source: Mapping[str, Any]) -> str:
+    """Return the patterns of all splits, each once, as an error names them."""
+    listed = (pattern for patterns in _files(dataset, source).values() for pattern in patterns)
+    return ", ".join(dict.fromkeys(listed))
 
 
 def _files(dataset: str, source: Mapping[str, Any]) -> Mapping[str, Any]:

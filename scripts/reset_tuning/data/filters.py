@@ -1,4 +1,4 @@
-"""The named filters of the config: what PAPER §2 keeps of each dataset, one rule at a time."""
+"""The named filters of the config: what the paper keeps of each dataset, one rule at a time."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,12 +33,12 @@ def empty_response() -> Keep:
 
 
 def has_context() -> Keep:
-    """Drop instructions that originally come with a context (PAPER §2)."""
+    """Drop instructions that originally come with a context, as the paper does."""
     return lambda candidate: not candidate.needs_context and _is_blank(candidate.context)
 
 
 def short_response(words: int = 10) -> Keep:
-    """Drop responses of `words` white-space words or fewer (PAPER §2: keep more than 10)."""
+    """Drop responses of `words` white-space words or fewer (the paper keeps more than 10)."""
     return lambda candidate: any(len(text.split()) > words for text in candidate.references[:1])
 
 
@@ -49,7 +49,7 @@ def language(languages: Sequence[str] = ("en",)) -> Keep:
 
 
 def low_rating(above: float = 0.5, annotators: int = 2) -> Keep:
-    """Drop replies rated `above` or less, or by fewer than `annotators` people (PAPER §2)."""
+    """Drop replies rated `above` or less, or by fewer than `annotators` people."""
 
     def keep(candidate: Candidate) -> bool:
         rating = candidate.rating

@@ -1,4 +1,4 @@
-"""Training mixtures: sets of datasets, held-out rows, up-sampling and prompts (PAPER §2)."""
+"""Training mixtures: sets of datasets, held-out rows, up-sampling and prompts."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -186,7 +186,7 @@ def _kept(rows: pd.DataFrame, rule: str, keep: pd.Series, ledger: Ledger) -> pd.
 
 
 def _is_duplicate(rows: pd.DataFrame) -> pd.Series:
-    """Mark instructions that stand earlier in the set (PAPER §2: one set of unique examples).
+    """Mark instructions that stand earlier in the set (the paper: one set of unique examples).
 
     Questions and documents are left alone: a question may be asked of several contexts.
     """

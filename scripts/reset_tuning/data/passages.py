@@ -1,4 +1,4 @@
-"""Passages of question-answering examples: which are kept, and which hold the answer (PAPER §2)."""
+"""Passages of question-answering examples: which are kept, and which hold the answer."""
 
 import re
 import unicodedata

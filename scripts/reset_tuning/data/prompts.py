@@ -1,4 +1,4 @@
-"""Prompts in the Alpaca template, and contexts cut so that they fit (PAPER §2).
+"""Prompts in the Alpaca template, and contexts cut so that they fit.
 
 One rendering serves training and evaluation. When a prompt is too long its context is cut from the
 end; header, instruction and question always stay whole.
@@ -6,10 +6,7 @@ end; header, instruction and question always stay whole.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
-
-import yaml
 
 from reset_tuning.errors import InputError
 
@@ -43,18 +40,6 @@ class PromptParts(NamedTuple):
         return self.head + self.context + self.tail
 
 
-def load_template(path: Path) -> dict[str, str]:
-    """Return a prompt template {with_input, without_input}; raise InputError if it is not one."""
-    template = yaml.safe_load(path.read_text())
-    check_template(template)
-    return template
-
-
-def load_tasks(path: Path) -> dict[str, str]:
-    """Return the task instructions {name: text} of resources/prompts/tasks.yaml."""
-    return {name: task["text"] for name, task in yaml.safe_load(path.read_text()).items()}
-
-
 def check_template(template: Mapping[str, str]) -> None:
     """Raise InputError unless both forms hold each of their placeholders once."""
     needed = {"with_input": ("{instruction}", "{input}"), "without_input": ("{instruction}",)}
@@ -64,20 +49,15 @@ def check_template(template: Mapping[str, str]) -> None:
                 raise InputError(f"prompt template: {form} must hold {placeholder} once")
 
 
-def render_prompt(example: Mapping[str, Any], template: Mapping[str, str], task: str | None) -> str:
-    """Return an example's prompt, uncut.
+def prompt_parts(
+    example: Mapping[str, Any], template: Mapping[str, str], task: str | None
+) -> PromptParts:
+    """Return an example's prompt as what stands before the context, the context, and what follows.
 
     Instructions use `without_input`. The other kinds use `with_input`: the instruction is the
     dataset's `task` text, the input the context, then a blank line and "Question: …" if there is
     a question. An instruction whose context was kept (no `has_context` filter) uses it as input.
     """
-    return prompt_parts(example, template, task).text
-
-
-def prompt_parts(
-    example: Mapping[str, Any], template: Mapping[str, str], task: str | None
-) -> PromptParts:
-    """Return the prompt as what stands before the context, the context, and what follows it."""
     context, question = _text(example["context"]), _text(example["question"])
     if example["kind"] == INSTRUCTION_KIND:
         instruction = _text(example["instruction"])

@@ -167,7 +167,9 @@ def _record_of_line(line: bytes, name: str, number: int) -> Record:
     except UnicodeDecodeError as error:
         raise InputError(_not_utf8(f"{name} line {number}")) from error
     except ValueError as error:
-        raise InputError(f"{name} line {number} is not valid JSON: {error}") from error
+        # The decoder's whole sentence ends in a position within the line, beside the line's own.
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else error
+        raise InputError(f"{name} line {number} is not valid JSON: {reason}") from error
     return _checked(record, f"{name} line {number}")
 
 

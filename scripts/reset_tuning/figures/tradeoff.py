@@ -1,4 +1,4 @@
-"""The trade-off figures: three macro metrics before and after a second stage (paper §5)."""
+"""The paper's trade-off figures: three macro metrics before and after a second stage."""
 
 from dataclasses import dataclass
 from statistics import fmean

@@ -1,4 +1,4 @@
-"""The training histories: validation perplexity against step, one panel per run (paper §4)."""
+"""The training histories: validation perplexity against step, one panel per run."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""From a judge's reply to a score (PAPER sections 3, 6 and 7), apart from the paid query."""
+"""From a judge's reply to a score as in the paper, apart from the paid query."""
 
 import re
 from collections.abc import Callable

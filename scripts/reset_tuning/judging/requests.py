@@ -1,4 +1,4 @@
-"""What is asked of a judge: one request per distinct question and answer (PAPER section 6)."""
+"""What is asked of a judge: one request per distinct question and answer."""
 
 import hashlib
 import json

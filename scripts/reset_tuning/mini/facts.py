@@ -1,10 +1,8 @@
 """Facts of the miniature world: who or what, which relation, which value, and how it is said."""
 
 import random
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 
 from reset_tuning.mini.words import (
     ADJECTIVES,
@@ -250,27 +248,3 @@ def _draw_famous() -> dict[tuple[str, str], Fact]:
 
 # What the base model has read about a few persons; contexts say other things about them.
 FAMOUS_FACTS = _draw_famous()
-
-
-@cache
-def _statement_patterns() -> tuple[tuple[str, str, re.Pattern[str]], ...]:
-    """Compile one pattern for every surface form of every relation."""
-    patterns = []
-    for domain, relations in RELATIONS.items():
-        for name, relation in relations.items():
-            value = " ".join(f"(?:{'|'.join(words)})" for words in _VALUES[relation.value])
-            for form in relation.statements:
-                filled = re.escape(form).replace(r"\{e\}", r"(?P<e>\w+)")
-                filled = filled.replace(r"\{v\}", f"(?P<v>{value})")
-                patterns.append((domain, name, re.compile(filled)))
-    return tuple(patterns)
-
-
-@cache
-def parse_fact(sentence: str) -> Fact | None:
-    """Return the fact that a sentence states, or None when it states none (exact oracle)."""
-    for domain, relation, pattern in _statement_patterns():
-        match = pattern.fullmatch(sentence.strip())
-        if match and match["e"] in ENTITIES[domain]:
-            return Fact(domain, relation, match["e"], match["v"])
-    return None

@@ -31,9 +31,3 @@ def alpaca_headers() -> list[str]:
 def instruction_prompt(instruction: str) -> str:
     """Render an instruction without an input in the Alpaca template."""
     return alpaca_templates()["without_input"].format(instruction=instruction)
-
-
-def context_prompt(task: str, context: str, question: str = "") -> str:
-    """Render a context-dependent task: its instruction, then context and question as the input."""
-    text = f"{context}\n\nQuestion: {question}" if question else context
-    return alpaca_templates()["with_input"].format(instruction=task_texts()[task], input=text)

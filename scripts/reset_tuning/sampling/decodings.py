@@ -1,4 +1,4 @@
-"""Which draws a decoding makes of an example (PAPER section 5, step 2; section 7, oddities).
+"""Which draws a decoding makes of an example: the paper's, where that can be done.
 
 A draw is identified by its place in the grid and seeded by what it is for, so that a decoding with
 more rounds makes the same first draws, and another example or batch changes nothing.
@@ -17,7 +17,7 @@ TEMPERATURE = "temperature"
 TOP_K = "top_k"
 ARMS = (TEMPERATURE, TOP_K)
 
-# The paper's "top-k, temperature fixed at 0" makes seven equal answers; see PAPER section 7.
+# The paper's "top-k, temperature fixed at 0" makes seven equal answers.
 DEFAULT_TOP_K_TEMPERATURE = 1.0
 
 

@@ -1,4 +1,4 @@
-"""Which training examples are sampled (PAPER section 5, step 1)."""
+"""Which training examples are sampled: a random part of every set."""
 
 import logging
 

@@ -1,1 +1,1 @@
-"""Scores of outputs: coverage and exact match, ROUGE-L, SummaC-ZS (PAPER section 3)."""
+"""Scores of outputs: coverage and exact match, ROUGE-L, SummaC-ZS."""

@@ -1,4 +1,4 @@
-"""Coverage of an answer by its context, and exact match (PAPER sections 3 and 7)."""
+"""The paper's coverage of an answer by its context, and exact match."""
 
 from dataclasses import dataclass
 from functools import lru_cache

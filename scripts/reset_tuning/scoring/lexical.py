@@ -25,7 +25,7 @@ _COVERAGES = {
 
 
 def score(
-    rows: pd.DataFrame, spec: dict[str, Any], model_path: str | None, threads: int
+    rows: pd.DataFrame, spec: dict[str, Any], batch_size: int, threads: int
 ) -> tuple[dict[str, list[Score]], dict[str, Any]]:
     """Score extractive answers; return the scores by metric and the settings for the metadata."""
     scores: dict[str, list[Score]] = {name: [] for name in ("exact_match", *_COVERAGES)}

@@ -1,4 +1,4 @@
-"""The paper's text normalisation (PAPER section 3), used for coverage and exact match."""
+"""The paper's text normalisation, used for coverage and exact match."""
 
 import re
 import string

@@ -13,7 +13,7 @@ KINDS = ("abstractive_qa", "summarization")
 
 
 def score(
-    rows: pd.DataFrame, spec: dict[str, Any], model_path: str | None, threads: int
+    rows: pd.DataFrame, spec: dict[str, Any], batch_size: int, threads: int
 ) -> tuple[dict[str, list[Score]], dict[str, Any]]:
     """Score by the F-measure of ROUGE-L against the best of the references.
 

@@ -1,4 +1,4 @@
-"""SummaC-ZS (PAPER section 3): entailment of an answer's sentences by the context's sentences.
+"""SummaC-ZS: entailment of an answer's sentences by the context's sentences.
 
 Max over the context's sentences, mean over the answer's. Two variants come from one pass of the NLI
 model: `summac_zs_entailment` (entailment only, in [0, 1]) and `summac_zs` (the package's default,
@@ -29,7 +29,7 @@ Pair = tuple[str, str]
 
 
 def score(
-    rows: pd.DataFrame, spec: dict[str, Any], model_path: str | None, threads: int
+    rows: pd.DataFrame, spec: dict[str, Any], batch_size: int, threads: int
 ) -> tuple[dict[str, list[Score]], dict[str, Any]]:
     """Score abstractive answers and summaries; return the scores by metric and the settings.
 
@@ -37,7 +37,7 @@ def score(
     ignores sentences of ten characters or fewer) is undefined: the package's 0 for it would beat
     every honest answer with a negative score, and win a best-of-n selection.
     """
-    scorer = _scorer(spec, model_path, threads)
+    scorer = _scorer(spec, batch_size, threads)
     documents = [document(*parts) for parts in zip(rows["context"], rows["question"], strict=True)]
     pairs = list(zip(documents, rows["output"], strict=True))
     known = _score_pairs(scorer, sorted({pair for pair in pairs if not is_empty(pair[1])}))
@@ -64,16 +64,16 @@ def document(context: str | None, question: str | None) -> str:
     return f"{question}{mark} {context or ''}"
 
 
-def _scorer(spec: dict[str, Any], model_path: str | None, threads: int) -> SummaCPackage:
+def _scorer(spec: dict[str, Any], batch_size: int, threads: int) -> SummaCPackage:
     name = spec.get("implementation", "package")
     if name not in _IMPLEMENTATIONS:
         allowed = ", ".join(sorted(_IMPLEMENTATIONS))
         raise InputError(f"unknown SummaC implementation {name!r}: use one of {allowed}")
     return _IMPLEMENTATIONS[name](
-        model=model_path or spec["model"],
+        model=spec["model"],
         granularity=spec.get("granularity", "sentence"),
         splitter=sentence_splitter(spec.get("splitter", "punkt_tab")),
-        batch_size=spec.get("batch_size", 128),
+        batch_size=batch_size,
         threads=threads,
     )
 

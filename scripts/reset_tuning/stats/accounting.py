@@ -21,7 +21,7 @@ _LOGGER = logging.getLogger(__name__)
 def read_datasets(examples: Iterable[Path], seen: Sequence[str]) -> pd.DataFrame:
     """Return example_id → dataset, kind and role (seen | unseen) of all test sets.
 
-    `seen` names the datasets that a mixture trains on (paper §2). Raises InputError when two
+    `seen` names the datasets that a mixture trains on. Raises InputError when two
     test sets share an example_id, because joins are on ids only.
     """
     columns = ["example_id", "dataset", "kind"]

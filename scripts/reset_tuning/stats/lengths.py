@@ -1,4 +1,4 @@
-"""Lengths of generations: paper §5 asks whether a change of faithfulness is one of length."""
+"""Lengths of generations: the paper asks whether a change of faithfulness is one of length."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -22,7 +22,7 @@ class SeedSummary:
 def over_seeds(averages: pd.DataFrame) -> SeedSummary:
     """Summarise one number at one run and checkpoint (rows of `macro_averages`, one per seed).
 
-    Seeds that share one source are one evaluation: its repetition is no deviation (paper §3: a
+    Seeds that share one source are one evaluation: its repetition is no deviation (the paper: a
     zero-shot model has none). The mean is null if any seed's value is, the sd below two values.
     """
     rows = averages.sort_values("seed").drop_duplicates(SOURCE)

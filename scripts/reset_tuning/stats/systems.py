@@ -1,4 +1,4 @@
-"""The main table and the trade-off table (paper §5)."""
+"""The paper's main table and its trade-off table."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -25,8 +25,8 @@ def read_histories(histories: Iterable[Path]) -> pd.DataFrame:
 def trajectories_table(histories: pd.DataFrame) -> pd.DataFrame:
     """Add to the histories which step was chosen and the mean perplexity over seeds at each step.
 
-    The chosen step is the last one that was best so far (paper §4: the checkpoint of the lowest
-    perplexity goes on).
+    The chosen step is the last one that was best so far (in the paper, the checkpoint of
+    the lowest perplexity goes on).
     """
     chosen = histories[histories["best"]].groupby(["run", "seed"])["step"].max()
     keys = pd.MultiIndex.from_frame(histories[["run", "seed"]])

@@ -71,7 +71,7 @@ def model_shape(config: PretrainedConfig) -> ModelShape:
 def deepspeed_config(path: Path, *, shape: ModelShape, on_gpu: bool) -> dict[str, Any]:
     """Return the DeepSpeed configuration of `path`, fitted to the model's size and the device.
 
-    Only ZeRO stage 3 is accepted (PAPER section 4). Values that the file sets stay as they are.
+    Only ZeRO stage 3 is accepted, as in the paper. Values that the file sets stay as they are.
     Raises InputError when the file is missing, malformed or of another stage.
     """
     config = _read_config(path)

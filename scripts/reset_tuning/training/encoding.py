@@ -1,4 +1,4 @@
-"""Training rows as token ids: the prompt is read, only the response is learnt (PAPER section 4)."""
+"""Training rows as token ids: the prompt is read, only the response is learnt."""
 
 import logging
 from collections.abc import Sequence

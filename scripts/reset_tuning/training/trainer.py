@@ -60,7 +60,7 @@ class CheckpointingTrainer(Trainer):
 
     The evaluation loss is the sum of all target tokens' negative log-likelihoods over their
     number, so it depends neither on the batch size nor on the number of ranks. Perplexity, its
-    exponential, chooses the best checkpoint (PAPER section 4); the last step is evaluated too.
+    exponential, chooses the best checkpoint, as in the paper; the last step is evaluated too.
     """
 
     def __init__(

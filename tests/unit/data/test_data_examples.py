@@ -1,6 +1,7 @@
 """Splits of datasets from raw files: order of the steps, accounting, draws, empty results."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,11 @@ def test_the_script_writes_both_tables(tmp_path: Path) -> None:
     assert dict(zip(ledger["rule"], ledger["n_dropped"], strict=True))["seen_in_training"] == 1
 
 
-def test_gold_positions_are_in_the_header(tmp_path: Path) -> None:
+def test_gold_positions_are_in_the_header(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
     def asked(question: str, gold: int) -> dict[str, Any]:
         texts = ["cod" if place == gold else f"p{place}" for place in range(8)]
         return {
@@ -111,6 +116,15 @@ def test_gold_positions_are_in_the_header(tmp_path: Path) -> None:
     write_table(done.examples, tmp_path / "test.parquet", "example", done.metadata)
     header = pq.read_schema(tmp_path / "test.parquet").metadata
     assert json.loads(header[b"gold_positions"]) == {"1": 2, "5": 1}
+    assert "first gold passage by rank: {'1': 2, '5': 1}" in caplog.text
+
+
+def test_instructions_have_no_gold_positions_to_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    prepared(manifest(tmp_path, {"test": [task("a")]}), "test", spec())
+    assert "gold passage" not in caplog.text
 
 
 def test_the_best_ranked_reply_that_qualifies_is_kept(tmp_path: Path) -> None:
@@ -211,7 +225,7 @@ def test_a_split_without_files_is_refused(tmp_path: Path) -> None:
 def test_changed_and_missing_raw_files_are_noticed(tmp_path: Path) -> None:
     path = manifest(tmp_path, {"test": [task("a")]})
     write_json_lines(tmp_path / "test.jsonl", [task("abc")])
-    with pytest.raises(InputError, match="missing or changed"):
+    with pytest.raises(InputError, match="dataset x: raw file .* is missing or changed"):
         prepared(path, "test", spec())
     (tmp_path / "test.jsonl").unlink()
     with pytest.raises(InputError, match="missing or changed"):
@@ -220,5 +234,24 @@ def test_changed_and_missing_raw_files_are_noticed(tmp_path: Path) -> None:
 
 def test_a_broken_manifest_is_named(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"files": [{"path": "x"}]}')
-    with pytest.raises(InputError, match="manifest.json is not a readable manifest"):
+    with pytest.raises(InputError, match="dataset x: .*manifest.json is not a readable manifest"):
         prepared(tmp_path / "manifest.json", "test", spec())
+
+
+def test_a_broken_raw_file_is_named_with_its_dataset_and_one_position(tmp_path: Path) -> None:
+    path = manifest(tmp_path, {"test": [task("a")]})
+    content = '{"instruction": "a", "output": "b"}\n{"instruction": "a",,}\n'
+    (tmp_path / "test.jsonl").write_text(content)
+    files = json.loads(path.read_text())["files"]
+    path.write_text(json.dumps({"files": [files[0] | {"bytes": len(content)}]}))
+    with pytest.raises(InputError) as caught:
+        prepared(path, "test", spec())
+    sentence = str(caught.value)
+    assert sentence.startswith("dataset x: test.jsonl line 2 is not valid JSON: ")
+    assert sentence.count("line") == 1 and "column" not in sentence
+
+
+def test_a_record_of_another_format_is_named_with_its_dataset(tmp_path: Path) -> None:
+    path = manifest(tmp_path, {"test": [{"unknown": "a"}]})
+    with pytest.raises(InputError, match="^dataset x: test.jsonl is not in format 'alpaca'"):
+        prepared(path, "test", spec())

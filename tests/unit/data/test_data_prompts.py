@@ -13,11 +13,14 @@ from reset_tuning.data.prompts import (
     fitted_prompt,
     fitted_prompts,
     prompt_parts,
-    render_prompt,
 )
 from reset_tuning.errors import InputError
 
 QUESTION = example("1", "extractive_qa", context="One.\nTwo.", question="Who?", dataset="nq")
+
+
+def render_prompt(row: dict[str, Any], template: dict, task: str | None) -> str:
+    return prompt_parts(row, template, task).text
 
 
 def test_instructions_stand_alone(template: dict) -> None:

@@ -11,7 +11,12 @@ from reset_tuning.mini.documents import draw_document, join_passages
 from reset_tuning.mini.facts import RELATIONS
 from reset_tuning.mini.instructions import draw_instruction
 from reset_tuning.mini.people import NOISE, SOURCES, human_answer
-from reset_tuning.mini.prompts import alpaca_headers, context_prompt, instruction_prompt, task_texts
+from reset_tuning.mini.prompts import (
+    alpaca_headers,
+    alpaca_templates,
+    instruction_prompt,
+    task_texts,
+)
 from reset_tuning.mini.tokenizer import build_lm_tokenizer, build_nli_tokenizer, save_tokenizer
 
 
@@ -24,6 +29,11 @@ def stored(folder, tokenizer, model_type):
 @pytest.fixture(scope="module")
 def words(tmp_path_factory):
     return stored(tmp_path_factory.mktemp("lm"), build_lm_tokenizer(), "llama")
+
+
+def context_prompt(task, context, question=""):
+    text = f"{context}\n\nQuestion: {question}" if question else context
+    return alpaca_templates()["with_input"].format(instruction=task_texts()[task], input=text)
 
 
 def prompts():

@@ -1,6 +1,8 @@
 """The world's texts: what they say, how they split, and that every word of them is known."""
 
 import random
+import re
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -9,12 +11,36 @@ from nltk.tokenize.punkt import PunktSentenceTokenizer
 
 from reset_tuning.mini.contexts import HEADINGS, draw_article, draw_question
 from reset_tuning.mini.documents import draw_document, join_passages
-from reset_tuning.mini.facts import FAMOUS_FACTS, RELATIONS, parse_fact
+from reset_tuning.mini.facts import _VALUES, FAMOUS_FACTS, RELATIONS, Fact
 from reset_tuning.mini.vocabulary import UNK, vocabulary
 from reset_tuning.mini.words import ENTITIES, split_words, with_article
 
 DOMAINS = tuple(RELATIONS)
 seeds = st.integers(0, 2**32)
+
+
+@cache
+def statement_patterns():
+    """Compile one pattern for every surface form of every relation."""
+    patterns = []
+    for domain, relations in RELATIONS.items():
+        for name, relation in relations.items():
+            value = " ".join(f"(?:{'|'.join(words)})" for words in _VALUES[relation.value])
+            for form in relation.statements:
+                filled = re.escape(form).replace(r"\{e\}", r"(?P<e>\w+)")
+                filled = filled.replace(r"\{v\}", f"(?P<v>{value})")
+                patterns.append((domain, name, re.compile(filled)))
+    return patterns
+
+
+@cache
+def parse_fact(sentence):
+    """Return the fact that a sentence states, or None when it states none (exact oracle)."""
+    for domain, relation, pattern in statement_patterns():
+        match = pattern.fullmatch(sentence.strip())
+        if match and match["e"] in ENTITIES[domain]:
+            return Fact(domain, relation, match["e"], match["v"])
+    return None
 
 
 def test_names_are_unique_across_domains():

@@ -200,7 +200,7 @@ def test_unknown_options_are_refused(nli_model: Path) -> None:
     with pytest.raises(InputError, match="granularity"):
         scorer(nli_model, granularity="2sents")
     with pytest.raises(InputError, match="implementation"):
-        summac._scorer(settings(nli_model, implementation="slow"), None, 1)
+        summac._scorer(settings(nli_model, implementation="slow"), 4, 1)
     with pytest.raises(InputError, match="punkt_tab or punkt_abbreviations"):
         sentence_splitter("regex")
 

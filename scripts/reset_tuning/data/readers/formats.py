@@ -13,7 +13,7 @@ from reset_tuning.errors import InputError
 class ReaderOptions:
     """The `options` of a dataset in the config; each reader uses those that concern it.
 
-    max_passages: passages kept per question (PAPER §2: at most five).
+    max_passages: passages kept per question (the paper: at most five).
     gold: `promote` | `require_in_top5`, see `passages.choose_passages`.
     answers: the MS MARCO column of the references, `wellFormedAnswers` (paper) | `answers`.
     later_chunks: `keep` | `drop` ShareGPT records that continue an earlier one (id suffix _1, _2…).
