@@ -10,41 +10,18 @@ def main(
     *,
     examples: Path | list[Path],
     generations: Path,
-    run: str,
-    seed: int,
-    checkpoint: str,
-    decoding: str,
-    spec: dict[str, Any],
-    model_path: str,
-    dtype: str,
-    attention: str,
     template: dict[str, str],
     tasks: dict[str, str],
-    max_length: int,
     batch_tokens: int,
-    sidecar: str,
-    model: Path | list[Path] = (),
     threads: int = 1,
+    **job: Any,
 ) -> None:
-    from reset_tuning.sampling.generation import GenerationJob, generate_outputs
+    # Resources are passed only when they stand here by name.
+    from reset_tuning.sampling.generation import generate_outputs, generation_job
 
-    job = GenerationJob(
-        run=run,
-        seed=seed,
-        checkpoint=checkpoint,
-        decoding=decoding,
-        spec=spec,
-        model=[model] if isinstance(model, Path) else model,
-        model_path=model_path,
-        dtype=dtype,
-        attention=attention,
-        max_length=max_length,
-        batch_tokens=batch_tokens,
-        sidecar=Path(sidecar),
-        threads=threads,
-    )
     examples = [examples] if isinstance(examples, Path) else examples
-    generate_outputs(job, examples, template, tasks, generations)
+    wanted = generation_job(batch_tokens=batch_tokens, threads=threads, **job)
+    generate_outputs(wanted, examples, template, tasks, generations)
 
 
 if __name__ == "__main__":

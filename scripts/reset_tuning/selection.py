@@ -3,11 +3,11 @@
     s = s_task + weight * (1_IF s_IF + 1_CD s_faith),   s_task = 0 for instructions
 
 A sample is a candidate when every score it needs is there (status ok or empty_output), its output
-is not empty, and prompt and output together fit the model; with `cut_off: drop` also only when the
-model ended it, since one cut at the length limit would be learnt with its end in mid-sentence. Ties of the best score go to the higher
-multiplicity, then to a seeded draw (purpose "tie"), then to the lower sample_id. All picks keep the
-same examples, those that `best` would keep, so that controls differ from ReSet in nothing but the
-response.
+is not empty, and prompt and output together fit the model. With `cut_off: drop` the model must also
+have ended it: one cut at the length limit would be learnt with an end in mid-sentence. Ties of the
+best score go to the higher multiplicity, then to a seeded draw (purpose "tie"), then to the lower
+sample_id. All picks keep the same examples, those that `best` would keep, so that controls differ
+from ReSet in nothing but the response.
 """
 
 import logging
@@ -132,8 +132,8 @@ def select(
     rows["has_output"] = ~rows["output"].map(is_empty).astype(bool)
     longest = math.inf if selection.max_length is None else selection.max_length
     rows["fits"] = rows["n_prompt_tokens"] + rows["n_tokens"] <= longest
-    rows["may_end"] = (selection.cut_off == "keep") | rows["finish_reason"].ne(LENGTH)
-    usable = rows["has_output"] & rows["may_end"] & rows["fits"]
+    rows["is_cut_off"] = rows["finish_reason"].eq(LENGTH) & (selection.cut_off == "drop")
+    usable = rows["has_output"] & ~rows["is_cut_off"] & rows["fits"]
     candidates = rows[rows["selection_score"].notna() & usable]
     best = _best(candidates, seed)
     kept = _kept_examples(best, sorted(originals["set"].unique()), selection, seed)
@@ -271,7 +271,7 @@ def _ledger_rows(
     rules = {
         "not_scored": rows["selection_score"].isna(),
         "empty_output": ~rows["has_output"],
-        **({"cut_off": ~rows["may_end"]} if selection.cut_off == "drop" else {}),
+        **({"cut_off": rows["is_cut_off"]} if selection.cut_off == "drop" else {}),
         "does_not_fit": ~rows["fits"],
         "not_drawn" if selection.pick == "random" else "not_best": pd.Series(
             ~is_picked, index=rows.index

@@ -214,7 +214,9 @@ def test_samples_of_another_pool_are_refused() -> None:
         select(samples_of(("z", 0, "x", 1)), pool_of(("a", "nq")), scores, RESET, seed=1)
 
 
-@pytest.mark.parametrize("change", [{"pick": "worst"}, {"across_examples": "alphabet"}])
+@pytest.mark.parametrize(
+    "change", [{"pick": "worst"}, {"across_examples": "alphabet"}, {"cut_off": "mend"}]
+)
 def test_unknown_choices_are_refused(change: dict[str, str]) -> None:
     with pytest.raises(InputError, match=r"selections\.reset\."):
         replace(RESET, **change)
@@ -290,3 +292,19 @@ def test_a_sample_that_does_not_fit_the_model_is_no_candidate() -> None:
     rows, ledger = select(samples, pool, scores, replace(RESET, max_length=room, per_set=1), 1)
     assert rows["sample_id"].tolist() == [1]
     assert ledger.set_index("rule").loc["does_not_fit", "n_dropped"] == 1
+
+
+def test_a_sample_cut_at_the_limit_is_a_candidate_unless_the_option_drops_it() -> None:
+    pool = pool_of(("a", "nq"))
+    samples = samples_of(("a", 0, "begun and", 7), ("a", 1, "whole", 1), ("a", 2, "", 1))
+    samples["finish_reason"] = ["length", "stop", "length"]
+    scores = scores_of({("a", sample): span(em=1 - sample / 2, coverage=1) for sample in range(3)})
+    rows, ledger = select(samples, pool, scores, RESET, seed=1)
+    assert chosen(rows) == {"a": 0}
+    assert "cut_off" not in set(ledger["rule"])
+    for pick in ("best", "random"):
+        dropping = replace(RESET, cut_off="drop", pick=pick)
+        rows, ledger = select(samples, pool, scores, dropping, seed=1)
+        assert chosen(rows) == {"a": 1}
+        assert ledger.set_index("rule").loc["cut_off", "n_dropped"] == 1
+        assert (ledger["n_in"] == ledger["n_dropped"] + ledger["n_out"]).all()

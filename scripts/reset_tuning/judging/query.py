@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from reset_tuning.errors import InputError
-from reset_tuning.judging.client import AUTHENTICATION, Limits, ask_all
+from reset_tuning.judging.client import AUTHENTICATION, QUOTA, Limits, ask_all
 from reset_tuning.judging.records import Records
 from reset_tuning.judging.replies import EMPTY_OUTPUT, JudgeReply
 from reset_tuning.judging.requests import JudgeRequest, build_request
@@ -19,6 +19,9 @@ from reset_tuning.scoring.table import KEY_COLUMNS, is_empty
 from reset_tuning.tables import write_table
 
 KIND = "instruction"
+
+# The endpoint is there and has read the request, which it will never take.
+_OF_THE_REQUEST = ("http_400", "http_413", "http_422")
 
 
 def query_judge(
@@ -35,7 +38,8 @@ def query_judge(
 
     Equal (question, answer) pairs are sent once; replies under `records` are never asked for again;
     an empty output is not sent. A request without a reply is a row with an error. Raises InputError
-    when the judge's key is missing or is rejected by the endpoint.
+    when the judge's key is missing or rejected, when its account is empty, or when no request got
+    a reply.
     """
     rows = read_outputs(outputs, examples)
     rows = rows[rows["kind"] == KIND].reset_index(drop=True)
@@ -68,17 +72,38 @@ def _replies(
             return known
         with judge_endpoint(spec, judge) as endpoint:
             asked = ask_all(missing, endpoint, limits, records.append)
-    _check_key(asked, judge, spec)
+    _check_answered(asked, judge, spec, is_known=bool(known))
     return known | asked
 
 
-def _check_key(asked: dict[str, JudgeReply], judge: str, spec: Mapping[str, Any]) -> None:
-    errors = [reply.error or "" for reply in asked.values()]
-    if all(error.startswith(AUTHENTICATION) for error in errors):
+def _check_answered(
+    asked: Mapping[str, JudgeReply], judge: str, spec: Mapping[str, Any], *, is_known: bool
+) -> None:
+    """Raise InputError when the judge did not answer at all, or its account became empty.
+
+    `is_known` says that it answered other requests of this table before: then requests that it
+    rejects for what they hold are rows with an error even when nothing else was asked.
+    """
+    errors = [reply.error for reply in asked.values() if reply.error]
+    unpaid = [error for error in errors if error.startswith(QUOTA)]
+    if unpaid:
+        advice = "fill up its account"
+    elif len(errors) < len(asked) or (is_known and all(map(_is_of_the_request, errors))):
+        return
+    elif all(error.startswith(AUTHENTICATION) for error in errors):
         variable = spec.get("api_key_variable", "api_key_variable")
-        raise InputError(
-            f"the endpoint of the judge {judge} rejected its key ({errors[0]}): check {variable}"
-        )
+        advice = f"the endpoint rejected its key, check {variable}"
+    else:
+        advice = f"check judges.{judge} and that its endpoint can be reached"
+    raise InputError(
+        f"the judge {judge} left {len(errors)} of {len(asked)} requests without a reply "
+        f"({(unpaid or errors)[0]}): {advice} and start again; replies already received stay in "
+        "the records"
+    )
+
+
+def _is_of_the_request(error: str) -> bool:
+    return error.split(":")[0] in _OF_THE_REQUEST
 
 
 def _log_outcome(replies: list[JudgeReply], judge: str) -> None:

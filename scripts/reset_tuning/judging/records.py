@@ -1,9 +1,9 @@
 """Records of judges' replies: append-only, addressed by content, safe for several jobs.
 
-Layout: <records>/<judge>/<host>-<process>-<time>.jsonl, one line {"key", "request", "response"} per
-reply, the response being the endpoint's raw text. Each process appends to a file of its own, so no
-lock is needed on a shared file system; all files are read. Replies cost money: nothing here is
-ever rewritten or deleted.
+Layout: <records>/<judge>/<host>-<process>-<time>.jsonl, one line {"key", "endpoint", "request",
+"response"} per reply, the response being the endpoint's raw text. Each process appends to a file of
+its own, so no lock is needed on a shared file system; all files are read. Replies cost money:
+nothing here is ever rewritten or deleted.
 """
 
 import json
@@ -65,7 +65,12 @@ class Records:
 
     def append(self, request: JudgeRequest, reply: JudgeReply) -> None:
         """Store one reply at once, so that a job killed later does not pay for it again."""
-        record = {"key": request.key, "request": request.body(), "response": reply.response}
+        record = {
+            "key": request.key,
+            "endpoint": request.endpoint,
+            "request": request.body(),
+            "response": reply.response,
+        }
         if self._stream is None:
             self._directory.mkdir(parents=True, exist_ok=True)
             self._stream = self._new_file().open("xb")

@@ -8,17 +8,22 @@ from functools import cached_property
 from typing import Any
 
 from reset_tuning.errors import InputError
+from reset_tuning.judging.server import endpoint_name
 
 
 @dataclass(frozen=True)
 class JudgeRequest:
-    """One chat completion; equal requests have equal keys, whatever rows they come from."""
+    """One chat completion; equal requests have equal keys, whatever rows they come from.
+
+    `endpoint` names who is asked: another server may serve another model under the same name.
+    """
 
     model: str
     system: str
     user: str
     temperature: float
     max_tokens: int
+    endpoint: str
 
     def body(self) -> dict[str, Any]:
         """Return the arguments of the chat completion."""
@@ -34,8 +39,9 @@ class JudgeRequest:
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of model, messages and parameters: the address of the reply in the records."""
-        text = json.dumps(self.body(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        """SHA-256 of endpoint, model, messages and parameters: where the records hold the reply."""
+        content = self.body() | {"endpoint": self.endpoint}
+        text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -59,4 +65,5 @@ def build_request(
         user=user,
         temperature=float(spec.get("temperature", 0)),
         max_tokens=int(spec.get("max_tokens", 512)),
+        endpoint=endpoint_name(spec),
     )

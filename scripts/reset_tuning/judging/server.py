@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from reset_tuning.errors import InputError
 
+_DEFAULT_URL = "https://api.openai.com/v1"  # of the client, which also reads OPENAI_BASE_URL
 _NO_KEY = "none"  # the client insists on a key where the server wants none
 
 
@@ -21,12 +22,12 @@ class Endpoint(NamedTuple):
 def judge_endpoint(spec: Mapping[str, Any], judge: str) -> Iterator[Endpoint]:
     """Yield the endpoint of a judge, started for the time of the block when it names a `server`.
 
-    Raises InputError when the environment lacks the judge's key or address. The key is read from
-    the environment only and is never logged.
+    Raises InputError when the environment lacks the judge's key, which is read from there only and
+    is never logged.
     """
     server = spec.get("server")
     if server is None:
-        yield Endpoint(_base_url(spec, judge), _api_key(spec, judge))
+        yield Endpoint(spec.get("base_url"), _api_key(spec, judge))
     elif server == "mini":
         from reset_tuning.mini.judge_server import running_judge_server
 
@@ -36,23 +37,25 @@ def judge_endpoint(spec: Mapping[str, Any], judge: str) -> Iterator[Endpoint]:
         raise InputError(f"judges.{judge}.server is {server!r}, but must be mini")
 
 
-def _base_url(spec: Mapping[str, Any], judge: str) -> str | None:
-    variable = spec.get("base_url_variable")
-    if variable:
-        return _from_environment(variable, judge, "address")
-    return spec.get("base_url")
+def endpoint_name(spec: Mapping[str, Any]) -> str:
+    """Return whose replies a judge's are: its address, or the server that the job starts.
+
+    Such a server has another port every time and is the same all the same.
+    """
+    if spec.get("server") is not None:
+        return f"server:{spec['server']}"
+    url = spec.get("base_url") or os.environ.get("OPENAI_BASE_URL") or _DEFAULT_URL
+    return url.rstrip("/")
 
 
 def _api_key(spec: Mapping[str, Any], judge: str) -> str:
     variable = spec.get("api_key_variable")
-    return _from_environment(variable, judge, "key") if variable else _NO_KEY
-
-
-def _from_environment(variable: str, judge: str, what: str) -> str:
-    value = os.environ.get(variable, "").strip()
-    if not value:
+    if not variable:
+        return _NO_KEY
+    key = os.environ.get(variable, "").strip()
+    if not key:
         raise InputError(
-            f"the judge {judge} takes its {what} from the environment variable {variable}, which "
-            "is not set: export it and start again (replies that were paid for are kept)"
+            f"the judge {judge} takes its key from the environment variable {variable}, which is "
+            "not set: export it and start again (replies that were paid for are kept)"
         )
-    return value
+    return key

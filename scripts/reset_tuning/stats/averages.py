@@ -1,7 +1,7 @@
 """Macro-averages over test sets: which metric stands for which kind, and over which datasets.
 
-As in the paper, instruction following is the judge's rating; faithfulness and task performance have one
-metric per kind; "overall" is the macro-average over all test sets of the first two.
+As in the paper, instruction following is the judge's rating; faithfulness and task performance have
+one metric per kind; "overall" is the macro-average over all test sets of the first two.
 """
 
 import logging

@@ -94,9 +94,7 @@ def test_the_script_writes_both_tables(tmp_path: Path) -> None:
     assert dict(zip(ledger["rule"], ledger["n_dropped"], strict=True))["seen_in_training"] == 1
 
 
-def test_gold_positions_are_in_the_header(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_gold_positions_are_in_the_header(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
     def asked(question: str, gold: int) -> dict[str, Any]:
@@ -240,7 +238,7 @@ def test_a_broken_manifest_is_named(tmp_path: Path) -> None:
 
 def test_a_broken_raw_file_is_named_with_its_dataset_and_one_position(tmp_path: Path) -> None:
     path = manifest(tmp_path, {"test": [task("a")]})
-    content = '{"instruction": "a", "output": "b"}\n{"instruction": "a",,}\n'
+    content = json.dumps(task("a")) + '\n{"instruction": "a",,}\n'
     (tmp_path / "test.jsonl").write_text(content)
     files = json.loads(path.read_text())["files"]
     path.write_text(json.dumps({"files": [files[0] | {"bytes": len(content)}]}))

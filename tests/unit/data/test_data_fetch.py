@@ -58,7 +58,9 @@ def test_what_is_missing_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) ->
         match=r"no file for split test in .*/nq matches \*\.csv, \*\.gz.*nq.enabled: false",
     ):
         local_files("nq", local(test=["*.csv", "*.gz"]))
-    with pytest.raises(InputError, match=r"/local/gone does not exist; .* match a\*, b\*: create it"):
+    with pytest.raises(
+        InputError, match=r"/local/gone does not exist; .* match a\*, b\*: create it"
+    ):
         local_files("nq", local(train=["a*"], test=["a*", "b*"]) | {"directory": "gone"})
     with pytest.raises(InputError, match="test.jsonl matches the patterns of both train and test"):
         local_files("nq", local(train=["*.jsonl"], test=["test*"]))

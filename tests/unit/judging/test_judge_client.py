@@ -14,7 +14,7 @@ KEY = "sk-very-secret"
 
 
 def request(text: str = "hello") -> JudgeRequest:
-    return JudgeRequest("judge", "Judge.", text, 0.0, 512)
+    return JudgeRequest("judge", "Judge.", text, 0.0, 512, "here")
 
 
 def ask(endpoint: Endpoint, *texts: str, limits: Limits = LIMITS) -> list[JudgeReply]:

@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 import yaml
-from scripted import PROMPT, Answer, Endpoint, completion
+from scripted import PROMPT, Answer, Endpoint, completion, scripted_endpoint
 
 from reset_tuning.errors import InputError
 from reset_tuning.judging.client import Limits
 from reset_tuning.judging.parsing import parse_judgments
 from reset_tuning.judging.query import query_judge
 from reset_tuning.judging.requests import build_request
+from reset_tuning.judging.server import endpoint_name
 from reset_tuning.tables import read_table
 
 Write = Callable[..., tuple[Path, list[Path]]]
@@ -134,21 +135,76 @@ def test_a_rejected_key_ends_the_job_in_one_sentence(
     assert not (tmp_path / "raw.parquet").exists()
 
 
-def test_the_address_may_come_from_the_environment(
+def test_a_judge_that_never_answers_ends_the_job_in_one_sentence(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
+) -> None:
+    endpoint.default = Answer(404, '{"error": {"message": "no such model"}}')
+    files = write_outputs([("q", str(i)) for i in range(3)])
+    sentence = (
+        r"the judge gpt-4 left 3 of 3 requests .*http_404.*no such model.*stay in the records"
+    )
+    with pytest.raises(InputError, match=sentence) as caught:
+        query(files, spec, tmp_path / "records")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "raw.parquet").exists()
+
+
+def test_an_empty_account_ends_the_job_and_keeps_what_was_answered(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
+) -> None:
+    files = write_outputs([("q", str(i)) for i in range(4)])
+    broke = '{"error": {"message": "no credit", "code": "insufficient_quota"}}'
+    endpoint.script = [Answer(), Answer(429, broke)]
+    with pytest.raises(InputError, match=r"3 of 4 requests .*insufficient_quota: .*no credit"):
+        query(files, spec, tmp_path / "records")
+    assert not (tmp_path / "raw.parquet").exists()
+    assert query(files, spec, tmp_path / "records")["error"].isna().all()
+    assert len(endpoint.bodies) == 2 + 3
+
+
+def test_one_request_that_is_never_taken_does_not_hold_up_the_others(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
+) -> None:
+    refusal = Answer(400, '{"error": {"message": "too long"}}')
+    files = write_outputs([("q", "a"), ("q", "b")])
+    endpoint.script = [Answer(), refusal, refusal]
+    for _ in range(2):
+        assert query(files, spec, tmp_path / "records")["error"].isna().tolist() == [True, False]
+    assert len(endpoint.bodies) == 3
+
+
+def test_another_endpoint_is_asked_itself(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
+) -> None:
+    files = write_outputs([("q", "a")])
+    query(files, spec, tmp_path / "records")
+    with scripted_endpoint() as other:
+        other.default = Answer(body=completion("Other. Rating: [[2]]"))
+        frame = query(files, spec | {"base_url": other.base_url}, tmp_path / "records")
+    assert frame["reply"].tolist() == ["Other. Rating: [[2]]"]
+    slash = spec | {"base_url": spec["base_url"] + "/"}
+    assert query(files, slash, tmp_path / "records")["reply"].tolist() == ["Fine. Rating: [[7]]"]
+    assert len(endpoint.bodies) == 1
+
+
+def test_endpoints_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    assert endpoint_name({}) == endpoint_name({"base_url": "https://api.openai.com/v1/"})
+    assert endpoint_name({"server": "mini"}) == "server:mini"
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://elsewhere/v1")
+    assert endpoint_name({}) == "https://elsewhere/v1"
+
+
+def test_a_server_on_this_machine_is_reached_past_a_proxy(
     write_outputs: Write,
     spec: dict[str, Any],
     endpoint: Endpoint,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("JUDGE_TEST_URL", spec.pop("base_url"))
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    spec["base_url_variable"] = "JUDGE_TEST_URL"
     assert len(query(write_outputs([("q", "a")]), spec, tmp_path / "records")) == 1
     assert len(endpoint.bodies) == 1
-    monkeypatch.delenv("JUDGE_TEST_URL")
-    with pytest.raises(InputError, match="JUDGE_TEST_URL"):
-        query(write_outputs([("q", "b")]), spec, tmp_path / "records")
 
 
 def test_an_unknown_server_is_refused(
@@ -164,5 +220,8 @@ def test_the_miniature_judge_answers_over_http(write_outputs: Write, tmp_path: P
     files = write_outputs([("anything at all", f"answer {i}") for i in range(20)])
     target = tmp_path / "raw.parquet"
     query_judge(*files, target, "mini", spec, prompt, tmp_path / "records")
+    (stored,) = (tmp_path / "records").rglob("*.jsonl")
+    query_judge(*files, target, "mini", spec, prompt, tmp_path / "records")
+    assert list((tmp_path / "records").rglob("*.jsonl")) == [stored]
     parse_judgments(target, tmp_path / "s.parquet", "mini", "minus_one_over_nine")
     assert set(read_table(tmp_path / "s.parquet", "score")["status"]) == {"ok"}

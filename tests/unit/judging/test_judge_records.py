@@ -8,7 +8,7 @@ from reset_tuning.judging.records import Records
 from reset_tuning.judging.replies import read_response
 from reset_tuning.judging.requests import JudgeRequest
 
-REQUEST = JudgeRequest("judge", "Judge.", "héllo", 0.0, 512)
+REQUEST = JudgeRequest("judge", "Judge.", "héllo", 0.0, 512, "here")
 REPLY = read_response(completion("Très bien. Rating: [[9]]"), "judge")
 
 
@@ -30,6 +30,7 @@ def test_a_reply_comes_back_as_it_went_in(tmp_path: Path) -> None:
     assert load(tmp_path, REQUEST) == [True]
     (line,) = next((tmp_path / "gpt-4").glob("*.jsonl")).read_text().splitlines()
     assert json.loads(line)["request"] == REQUEST.body()
+    assert json.loads(line)["endpoint"] == "here"
     assert json.loads(line)["response"] == REPLY.response
 
 
@@ -40,9 +41,10 @@ def test_the_address_holds_everything_that_could_change_the_reply() -> None:
         {"user": "x"},
         {"temperature": 1},
         {"max_tokens": 5},
+        {"endpoint": "there"},
     ]
     keys = {REQUEST.key, *(replace(REQUEST, **change).key for change in changes)}
-    assert len(keys) == 6
+    assert len(keys) == 7
     assert replace(REQUEST).key == REQUEST.key
 
 

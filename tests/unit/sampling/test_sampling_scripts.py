@@ -1,16 +1,19 @@
 """The two generation scripts, as the rules call them."""
 
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 import generate_outputs
 import sample_outputs
 from reset_tuning.errors import InputError
+from reset_tuning.sampling.generation import generation_job
 from reset_tuning.sampling.transformers_backend import TransformersBackend
 from reset_tuning.tables import read_table, write_table
 from reset_tuning.training.encoding import Encoder
@@ -219,8 +222,9 @@ def test_reset_s_takes_the_first_round_from_reset(
 
 def test_a_long_training_prompt_is_limited_to_the_room_left(sample: Callable[..., pd.DataFrame]):
     spec = RESET | {"temperatures": [3.0], "top_ks": [100], "top_k_temperature": 3.0}
-    assert sample(max_length=9, spec=spec)["n_tokens"].max() == 3
-    assert sample(max_length=6, spec=spec)["n_tokens"].max() == 0
+    # Five words and BOS before it, EOS behind it when it is trained on.
+    assert sample(max_length=9, spec=spec)["n_tokens"].max() == 2
+    assert sample(max_length=7, spec=spec)["n_tokens"].max() == 0
 
 
 def test_prompts_are_tokenised_as_in_training(tokenizer: Any, generate: Callable, monkeypatch: Any):
@@ -236,6 +240,35 @@ def test_prompts_are_tokenised_as_in_training(tokenizer: Any, generate: Callable
     prompt = "### Instruction: Name a 0 ### Response:"
     (trained,) = Encoder(tokenizer, 100)({"prompt": [prompt], "response": ["red"]})["input_ids"]
     assert asked[0].prompt_ids == tuple(trained[:-2])
+
+
+def test_a_test_prompt_is_not_followed_by_anything(generate: Callable[..., pd.DataFrame]):
+    # An instruction takes eight tokens with BOS: what is left is the decoding's own twelve.
+    whole = generate(max_length=100).set_index("example_id").loc["i0"]
+    assert generate(max_length=20).set_index("example_id").loc["i0"].equals(whole)
+
+
+def test_cut_contexts_are_counted(
+    generate: Callable[..., pd.DataFrame], tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "generations.parquet"
+    generate()
+    assert "0 of 10 prompts were cut, by 0 context tokens" in caplog.text
+    # Beside the twelve new tokens 27 are left: question n takes 12 and a context of 5 (1 + n).
+    generate(max_length=39)
+    metadata = pq.read_schema(path).metadata
+    assert (metadata[b"prompts_cut"], metadata[b"context_tokens_cut"]) == (b"3", b"30")
+    assert "3 of 10 prompts were cut, by 30 context tokens" in caplog.text
+
+
+def test_a_job_is_made_of_a_rules_arguments(tmp_path: Path):
+    arguments = _common(tmp_path, tmp_path) | {"decoding": "greedy", "spec": GREEDY, "threads": 1}
+    files = [tmp_path / "model.safetensors"]
+    assert generation_job(**arguments | {"model": files[0]}).model == files
+    assert generation_job(**arguments | {"model": files}).sidecar == tmp_path / "sidecar"
+    with pytest.raises(TypeError, match="temperature"):
+        generation_job(**arguments, temperature=1)
 
 
 def test_no_examples_is_an_error(generate: Callable[..., pd.DataFrame]):

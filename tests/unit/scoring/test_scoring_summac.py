@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import score_outputs as script
 from helpers import ROOT
 from reset_tuning.errors import InputError
 from reset_tuning.scoring.scorers import score_outputs
@@ -136,6 +137,29 @@ def test_statuses_and_metadata(nli_model: Path, write_outputs: Write, tmp_path: 
     assert (metadata["entailment_index"], metadata["contradiction_index"]) == (2, 0)
     assert metadata["splitter"] == "punkt_abbreviations" and metadata["documents_cut"] == 0
     assert {"summac", "transformers", "torch", "nltk"} <= set(metadata)
+
+
+def test_the_batch_size_is_an_argument_of_the_script_and_changes_no_score(
+    nli_model: Path, write_outputs: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    score = package.SummaCPackage.score
+
+    def recorded(scorer: Any, pairs: list[tuple[str, str]]) -> Any:
+        sizes.append(scorer._batch_size)
+        return score(scorer, pairs)
+
+    monkeypatch.setattr(package.SummaCPackage, "score", recorded)
+    row = {"example_id": "1", "kind": "summarization", "context": DOCUMENT, "output": ANSWERS[0]}
+    outputs, examples = write_outputs(row)
+    files = {"outputs": outputs, "examples": examples, "model": sorted(nli_model.iterdir())}
+    frames = []
+    for options in ({}, {"batch_size": 2}):
+        target = tmp_path / "s.parquet"
+        script.main(scores=target, metric="summac-zs", spec=settings(nli_model), **files, **options)
+        frames.append(read_table(target, "score"))
+    assert sizes == [64, 2]
+    np.testing.assert_allclose(frames[0]["value"], frames[1]["value"], atol=2e-6)
 
 
 def test_the_question_is_a_sentence_in_front_of_the_context() -> None:

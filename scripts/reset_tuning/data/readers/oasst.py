@@ -41,8 +41,8 @@ def _slim(message: Record) -> Record:
 def read_message(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
     """Yield a reply to a root prompt as its candidate; any other message has a fault.
 
-    The rating is the mean of the annotators' `quality` labels (0 to 1), as in the paper; `rank` orders the
-    replies to one prompt (0 = best) and is no rating.
+    The rating is the mean of the annotators' `quality` labels (0 to 1), as in the paper; `rank`
+    orders the replies to one prompt (0 = best) and is no rating.
     """
     parent = record[_PARENT]
     rating, raters = _quality(record["labels"])
