@@ -85,8 +85,8 @@ def test_a_lasting_fault_becomes_an_error(
 
 
 def test_a_timeout_becomes_an_error(endpoint: Endpoint) -> None:
-    endpoint.default = Answer(seconds=0.4)
-    (reply,) = ask(endpoint, limits=Limits(attempts=2, timeout_seconds=0.1, first_pause_seconds=0))
+    endpoint.default = Answer(seconds=2.5)
+    (reply,) = ask(endpoint, limits=Limits(attempts=2, timeout_seconds=1.0, first_pause_seconds=0))
     assert (reply.error or "").startswith("timeout: ")
     assert len(endpoint.bodies) == 2
 
