@@ -14,7 +14,7 @@ rule draw_table:
     output:
         page=report(
             "<results>/figures/{table}.html",
-            caption="../report/{table}.rst",
+            caption="../report/table_page.rst",
             category="Tables",
             labels={"table": "{table} as a page"},
         ),
