@@ -15,8 +15,12 @@ def _record():
     names = sorted({name.split(".")[0] for name in list(sys.modules)})
     with open(os.path.join(os.environ["IMPORT_RECORDS"], f"{os.getpid()}.json"), "w") as stream:
         json.dump([sys.argv[:1], names], stream)
+def _record_and_exit(status, leave=os._exit):
+    _record()
+    leave(status)
 if os.environ.get("IMPORT_RECORDS"):
     atexit.register(_record)
+    os._exit = _record_and_exit
 """
 
 

@@ -1,6 +1,7 @@
 """The shrunken miniature, end to end: files, numbers, partial rebuilds, bad input, report."""
 
 import gzip
+import hashlib
 import json
 import shutil
 import subprocess
@@ -160,9 +161,8 @@ def test_a_new_learning_rate_retrains_that_run_and_what_stands_on_it(
 
 def test_reading_the_ratings_differently_asks_no_judge_again(miniature, tmp_path: Path) -> None:
     changed = overlay(tmp_path, {"judges": {"gpt-4": {"scale": "rating_over_ten"}}})
-    jobs = plan(miniature, "results/mini/metrics/scores.csv", configs=changed)
-    assert jobs["parse_judgments"] > 0
-    assert not {"query_judge", "generate_outputs"} & set(jobs)
+    scores = "results/mini/scores/generations/mtl/seed-1/best/gpt-4.parquet"
+    assert plan(miniature, scores, configs=changed) == {"parse_judgments": 1}
 
 
 def test_more_requests_at_once_rebuild_nothing(miniature, tmp_path: Path) -> None:
@@ -188,9 +188,9 @@ def test_a_missing_key_stops_before_the_first_job(miniature, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "spoil", "message"),
     [
-        ("dolly", lambda raw: raw[: len(raw) // 2], "dolly"),
-        ("dolly", lambda raw: gzip.compress(raw)[:-20], "truncated"),
-        ("koala_eval", lambda raw: raw.replace(b"\n", b"\n{broken\n", 1), ":2"),
+        ("dolly", lambda raw: raw[: len(raw) // 2], "line"),
+        ("dolly", lambda raw: gzip.compress(raw)[:-20], "gzip"),
+        ("koala_eval", lambda raw: raw.replace(b"\n", b"\n{broken\n", 1), "line 2"),
     ],
     ids=["cut line", "truncated gzip", "malformed line"],
 )
@@ -198,23 +198,43 @@ def test_bad_raw_files_are_one_sentence_and_leave_no_output(
     miniature, tmp_path: Path, name: str, spoil, message: str
 ) -> None:
     folder = miniature.results / "raw" / name
-    manifest = json.loads((folder / "manifest.json").read_text())
-    split = manifest["files"][0]["split"]
-    raw = folder / manifest["files"][0]["path"]
-    output = miniature.results / "data" / name / f"{split}.parquet"
-    good, kept = raw.read_bytes(), output.with_suffix(".kept")
-    shutil.move(output, kept)
-    raw.write_bytes(spoil(good))
+    manifest = folder / "manifest.json"
+    entry = json.loads(manifest.read_text())["files"][0]
+    output = miniature.results / "data" / name / f"{entry['split']}.parquet"
+    kept = {path: path.read_bytes() for path in (manifest, folder / entry["path"])}
+    kept |= {path: path.read_bytes() for path in output.parent.iterdir()}
+    spoiled = spoil(kept[folder / entry["path"]])
+    digest = hashlib.sha256(spoiled).hexdigest()
+    (folder / entry["path"]).write_bytes(spoiled)
+    manifest.write_text(kept[manifest].decode().replace(entry["sha256"], digest))
+    output.unlink()
     try:
         result = miniature.snakemake(str(output.relative_to(miniature.folder)))
         errors = [line for line in result.stdout.splitlines() if " ERROR " in line]
         assert result.returncode != 0
-        assert errors and raw.name in errors[0] and message in errors[0]
+        assert errors and entry["path"] in errors[0] and message in errors[0], errors
         assert "Traceback" not in result.stdout
         assert not output.exists()
     finally:
-        raw.write_bytes(good)
-        shutil.move(kept, output)
+        for path, content in kept.items():
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
+
+
+def test_a_raw_file_that_changed_behind_its_manifest_is_refused(miniature) -> None:
+    raw = miniature.results / "raw" / "koala_eval" / "koala_test_set.jsonl"
+    output = miniature.results / "data" / "koala_eval" / "test.parquet"
+    kept = {path: path.read_bytes() for path in (raw, *output.parent.iterdir())}
+    raw.write_bytes(kept[raw] + b"\n")
+    output.unlink()
+    try:
+        result = miniature.snakemake(str(output.relative_to(miniature.folder)))
+        assert result.returncode != 0
+        assert "changed since" in result.stdout
+    finally:
+        for path, content in kept.items():
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
 
 
 # ---------------------------------------------------------------- report

@@ -10,6 +10,7 @@ from training_world import write_settings
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import launch_training
+from helpers import ROOT
 from reset_tuning.errors import InputError
 from reset_tuning.files import sha256_of
 from reset_tuning.tables import read_table
@@ -33,6 +34,7 @@ def train(world: Path, target: Path, settings: Path | None = None, cpu_ranks: in
         provenance=target / "provenance.json",
         run="toy",
         seed=1,
+        deepspeed=ROOT / "resources" / "deepspeed" / "zero3.json",
         base_path=str(world / "base"),
         cpu_ranks=cpu_ranks,
         **weights,
