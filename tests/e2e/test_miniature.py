@@ -189,7 +189,7 @@ def test_a_missing_key_stops_before_the_first_job(miniature, tmp_path: Path) -> 
     ("name", "spoil", "message"),
     [
         ("dolly", lambda raw: raw[: len(raw) // 2], "line"),
-        ("dolly", lambda raw: gzip.compress(raw)[:-20], "gzip"),
+        ("dolly", lambda raw: gzip.compress(raw)[:-20], "truncated"),
         ("koala_eval", lambda raw: raw.replace(b"\n", b"\n{broken\n", 1), "line 2"),
     ],
     ids=["cut line", "truncated gzip", "malformed line"],
@@ -204,9 +204,11 @@ def test_bad_raw_files_are_one_sentence_and_leave_no_output(
     kept = {path: path.read_bytes() for path in (manifest, folder / entry["path"])}
     kept |= {path: path.read_bytes() for path in output.parent.iterdir()}
     spoiled = spoil(kept[folder / entry["path"]])
-    digest = hashlib.sha256(spoiled).hexdigest()
     (folder / entry["path"]).write_bytes(spoiled)
-    manifest.write_text(kept[manifest].decode().replace(entry["sha256"], digest))
+    fetched = json.loads(kept[manifest])
+    digest = hashlib.sha256(spoiled).hexdigest()
+    fetched["files"][0] |= {"sha256": digest, "bytes": len(spoiled)}
+    manifest.write_text(json.dumps(fetched))
     output.unlink()
     try:
         result = miniature.snakemake(str(output.relative_to(miniature.folder)))
