@@ -59,6 +59,10 @@ use rule score_outputs as score_entailment with:
         mem_mb=32000,
         runtime="4h",
         batch_size=metric_batch_size,
+    params:
+        metric="{metric}",
+        spec=metric_spec,
+        sidecar=f"results/{config['experiment']}/sidecars/scores",
 
 
 use rule score_entailment as score_pool_entailment with:

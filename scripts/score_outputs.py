@@ -14,15 +14,18 @@ def main(
     metric: str,
     spec: dict[str, Any],
     model: Path | list[Path] = (),
+    sidecar: str | None = None,
     batch_size: int = 64,
     threads: int = 1,
 ) -> None:
     # `model` is named by the rule alone, so that new files of a local NLI model are a reason to
     # score again; the metric itself loads the model that its spec names.
+    from reset_tuning.scoring.means import Means
     from reset_tuning.scoring.scorers import score_outputs
 
     examples = [examples] if isinstance(examples, Path) else examples
-    score_outputs(outputs, examples, scores, metric, spec, int(batch_size), threads)
+    means = Means(int(batch_size), threads, Path(sidecar) if sidecar else None)
+    score_outputs(outputs, examples, scores, metric, spec, means)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Small file helpers: atomic writes and digests."""
+"""Small file helpers: atomic writes, digests, and what tells one model from another."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 _CHUNK = 1 << 20
+_WEIGHTS = (".safetensors", ".bin")
 
 
 @contextmanager
@@ -30,3 +31,13 @@ def sha256_of(path: Path) -> str:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def describe_model(files: Iterable[Path], model_path: str) -> list[str]:
+    """Return "<name> <sha256>" of a model's weights and tokenizer, in the order of their names.
+
+    Without `files` those in the folder `model_path` count; a hub id stands for itself.
+    """
+    files = list(files) or list(Path(model_path).glob("*"))
+    counted = [file for file in files if file.suffix in _WEIGHTS or file.name == "tokenizer.json"]
+    return sorted(f"{file.name} {sha256_of(file)}" for file in counted) or [model_path]

@@ -71,7 +71,7 @@ def _replies(
         if not missing:
             return known
         with judge_endpoint(spec, judge) as endpoint:
-            asked = ask_all(missing, endpoint, limits, records.append)
+            asked = ask_all(missing, endpoint, limits, records.store)
     _check_answered(asked, judge, spec, is_known=bool(known))
     return known | asked
 

@@ -11,11 +11,12 @@ import pandas as pd
 
 from reset_tuning.data.prompts import FittedPrompt, fitted_prompts
 from reset_tuning.errors import InputError
+from reset_tuning.journal import Sidecar
 from reset_tuning.sampling.backend import Backend
 from reset_tuning.sampling.decodings import draws_of
 from reset_tuning.sampling.outputs import Prompt, generate_rows
 from reset_tuning.sampling.pool import pool_examples
-from reset_tuning.sampling.sidecar import Sidecar, model_identity
+from reset_tuning.sampling.sidecar import model_identity
 from reset_tuning.tables import read_table, write_table
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _write(
 ) -> None:
     """Generate and write the table; model, decoding and `counts` go into the file's metadata."""
     identity = model_identity(job.model, job.model_path, job.dtype, job.attention)
-    with Sidecar(job.sidecar, identity) as sidecar:
+    with Sidecar(job.sidecar / identity) as sidecar:
         frame = generate_rows(prompts, sidecar, lambda: _backend(job, tokenizer))
     frame = frame.assign(
         run=job.run, seed=job.seed, checkpoint=job.checkpoint, decoding=job.decoding

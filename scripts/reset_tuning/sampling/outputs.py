@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import pandas as pd
 
+from reset_tuning.journal import Sidecar
 from reset_tuning.sampling.backend import (
     LENGTH,
     BackendFactory,
@@ -16,7 +18,7 @@ from reset_tuning.sampling.backend import (
 )
 from reset_tuning.sampling.decodings import Draw
 from reset_tuning.sampling.progress import Progress
-from reset_tuning.sampling.sidecar import Key, Sidecar, output_key
+from reset_tuning.sampling.sidecar import output_key
 
 # A prompt that leaves no room for an answer is a row all the same: nothing is lost silently.
 _NO_ROOM = Completion("", 0, LENGTH)
@@ -99,11 +101,11 @@ def _missing(prompts: Sequence[Prompt], sidecar: Sidecar) -> list[tuple[str, Req
 
 def _keyed(
     missing: Sequence[tuple[str, Request]], completed: Iterable[Completed]
-) -> Iterator[tuple[Key, Completion]]:
+) -> Iterator[tuple[str, dict[str, Any]]]:
     for index, completions in completed:
         text, request = missing[index]
         for setting, completion in zip(request.settings, completions, strict=True):
-            yield output_key(text, setting, request.max_new_tokens), completion
+            yield output_key(text, setting, request.max_new_tokens), asdict(completion)
 
 
 def _rows(prompt: Prompt, sidecar: Sidecar) -> list[dict[str, object]]:
@@ -132,4 +134,4 @@ def _completion(prompt: Prompt, draw: Draw, sidecar: Sidecar) -> Completion:
         return _NO_ROOM
     known = sidecar.get(output_key(prompt.text, draw.setting, prompt.max_new_tokens))
     assert known is not None, "the backend left out a request"
-    return known
+    return Completion(**known)

@@ -12,6 +12,7 @@ from reset_tuning.scoring.coverage import (
     span_coverage_tokens,
     unigram_coverage,
 )
+from reset_tuning.scoring.means import Means
 from reset_tuning.scoring.normalise import normalise
 from reset_tuning.scoring.table import EMPTY_OUTPUT, Score, is_empty
 
@@ -25,7 +26,7 @@ _COVERAGES = {
 
 
 def score(
-    rows: pd.DataFrame, spec: dict[str, Any], batch_size: int, threads: int
+    rows: pd.DataFrame, spec: dict[str, Any], means: Means
 ) -> tuple[dict[str, list[Score]], dict[str, Any]]:
     """Score extractive answers; return the scores by metric and the settings for the metadata."""
     scores: dict[str, list[Score]] = {name: [] for name in ("exact_match", *_COVERAGES)}

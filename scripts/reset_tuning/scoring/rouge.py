@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 from rouge_score.rouge_scorer import RougeScorer
 
+from reset_tuning.scoring.means import Means
 from reset_tuning.scoring.progress import Progress
 from reset_tuning.scoring.table import EMPTY_OUTPUT, UNDEFINED, Score, is_empty, scored
 
@@ -13,7 +14,7 @@ KINDS = ("abstractive_qa", "summarization")
 
 
 def score(
-    rows: pd.DataFrame, spec: dict[str, Any], batch_size: int, threads: int
+    rows: pd.DataFrame, spec: dict[str, Any], means: Means
 ) -> tuple[dict[str, list[Score]], dict[str, Any]]:
     """Score by the F-measure of ROUGE-L against the best of the references.
 

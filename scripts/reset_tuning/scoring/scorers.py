@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from reset_tuning.errors import InputError
+from reset_tuning.scoring.means import Means
 from reset_tuning.scoring.outputs import read_outputs
 from reset_tuning.scoring.table import log_statuses, write_scores
 
-# Each module has KINDS and score(rows, spec, batch_size, threads) -> (scores by metric, settings).
+# Each module has KINDS and score(rows, spec, means) -> (scores by metric, settings).
 # They are imported when used, so that a lexical job never loads torch.
 MODULES = {
     "lexical": "reset_tuning.scoring.lexical",
@@ -24,13 +25,12 @@ def score_outputs(
     scores: Path,
     metric: str,
     spec: dict[str, Any],
-    batch_size: int = 64,
-    threads: int = 1,
+    means: Means | None = None,
 ) -> None:
     """Score the outputs of the kinds that the metric is for, and write the score table.
 
-    `metric` names the scorer in the table, `spec` is what decides its values in the config;
-    `batch_size` is how many pairs a metric with a model scores at once.
+    `metric` names the scorer in the table, `spec` is what decides its values in the config, and
+    `means` are what a metric with a model works with.
     """
     if spec["kind"] not in MODULES:
         allowed = ", ".join(sorted(MODULES))
@@ -39,7 +39,7 @@ def score_outputs(
     rows = read_outputs(outputs, examples)
     rows = rows[rows["kind"].isin(scorer.KINDS)].reset_index(drop=True)
     logging.info("%s: %d outputs to score", metric, len(rows))
-    values, settings = scorer.score(rows, spec, batch_size, threads)
+    values, settings = scorer.score(rows, spec, means or Means())
     for name, column in values.items():
         log_statuses(name, column)
     write_scores(scores, rows, values, metric, {"kind": spec["kind"], **settings})

@@ -5,6 +5,8 @@ model: `summac_zs_entailment` (entailment only, in [0, 1]) and `summac_zs` (the 
 entailment minus contradiction, in [-1, 1]).
 """
 
+import hashlib
+import json
 import logging
 import math
 import re
@@ -15,6 +17,9 @@ from typing import Any
 import pandas as pd
 
 from reset_tuning.errors import InputError
+from reset_tuning.files import describe_model
+from reset_tuning.journal import Sidecar
+from reset_tuning.scoring.means import Means
 from reset_tuning.scoring.progress import Progress
 from reset_tuning.scoring.sentences import sentence_splitter
 from reset_tuning.scoring.summac_package import SummaCPackage
@@ -29,7 +34,7 @@ Pair = tuple[str, str]
 
 
 def score(
-    rows: pd.DataFrame, spec: dict[str, Any], batch_size: int, threads: int
+    rows: pd.DataFrame, spec: dict[str, Any], means: Means
 ) -> tuple[dict[str, list[Score]], dict[str, Any]]:
     """Score abstractive answers and summaries; return the scores by metric and the settings.
 
@@ -37,16 +42,21 @@ def score(
     ignores sentences of ten characters or fewer) is undefined: the package's 0 for it would beat
     every honest answer with a negative score, and win a best-of-n selection.
     """
-    scorer = _scorer(spec, batch_size, threads)
+    scorer = _scorer(spec, means)
+    settings = _settings(spec, scorer)
     documents = [document(*parts) for parts in zip(rows["context"], rows["question"], strict=True)]
     pairs = list(zip(documents, rows["output"], strict=True))
-    known = _score_pairs(scorer, sorted({pair for pair in pairs if not is_empty(pair[1])}))
+    known: dict[Pair, tuple[Score, Score]] = {}
+    with _sidecar(spec, settings, means) as sidecar:
+        # Each dataset by itself, so that a further one leaves the others' calls as they were.
+        for name, of_dataset in pd.Series(pairs).groupby(rows["dataset"].to_numpy()):
+            distinct = sorted({pair for pair in of_dataset if not is_empty(pair[1])})
+            known |= _score_pairs(scorer, distinct, sidecar, str(name))
     scores: dict[str, list[Score]] = {metric: [] for metric in METRICS}
     for pair in pairs:
         for metric, value in zip(METRICS, known.get(pair, (EMPTY_OUTPUT,) * 2), strict=True):
             scores[metric].append(value)
-    cut = _count_cut(scorer, set(documents))
-    return scores, _settings(spec, scorer) | {"documents_cut": cut}
+    return scores, settings | {"documents_cut": _count_cut(scorer, set(documents))}
 
 
 def document(context: str | None, question: str | None) -> str:
@@ -64,7 +74,7 @@ def document(context: str | None, question: str | None) -> str:
     return f"{question}{mark} {context or ''}"
 
 
-def _scorer(spec: dict[str, Any], batch_size: int, threads: int) -> SummaCPackage:
+def _scorer(spec: dict[str, Any], means: Means) -> SummaCPackage:
     name = spec.get("implementation", "package")
     if name not in _IMPLEMENTATIONS:
         allowed = ", ".join(sorted(_IMPLEMENTATIONS))
@@ -73,13 +83,27 @@ def _scorer(spec: dict[str, Any], batch_size: int, threads: int) -> SummaCPackag
         model=spec["model"],
         granularity=spec.get("granularity", "sentence"),
         splitter=sentence_splitter(spec.get("splitter", "punkt_tab")),
-        batch_size=batch_size,
-        threads=threads,
+        batch_size=means.batch_size,
+        threads=means.threads,
     )
 
 
-def _score_pairs(scorer: SummaCPackage, pairs: list[Pair]) -> dict[Pair, tuple[Score, Score]]:
-    """Score distinct (document, answer) pairs once each."""
+def _sidecar(spec: dict[str, Any], settings: dict[str, Any], means: Means) -> Sidecar:
+    """Return what is known of this NLI model under these settings; nothing without a directory."""
+    if means.sidecar is None:
+        return Sidecar(None)
+    identity = [json.dumps(settings, sort_keys=True), *describe_model((), spec["model"])]
+    return Sidecar(means.sidecar / _digest(identity)[:32])
+
+
+def _digest(parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _score_pairs(
+    scorer: SummaCPackage, pairs: list[Pair], sidecar: Sidecar, dataset: str
+) -> dict[Pair, tuple[Score, Score]]:
+    """Score the distinct (document, answer) pairs of a dataset once each."""
     known: dict[Pair, tuple[Score, Score]] = {}
     scorable = []
     for pair in pairs:
@@ -87,12 +111,26 @@ def _score_pairs(scorer: SummaCPackage, pairs: list[Pair]) -> dict[Pair, tuple[S
             scorable.append(pair)
         else:
             known[pair] = (UNDEFINED, UNDEFINED)
-    progress = Progress("SummaC", len(scorable))
-    for chunk in _chunks(scorable):
-        for pair, values in zip(chunk, scorer.score(chunk), strict=True):
+    progress = Progress(f"SummaC on {dataset}", len(scorable))
+    for call in _calls(scorable):
+        for pair, values in zip(call, _score_call(scorer, call, sidecar), strict=True):
             known[pair] = (_finite(values[0]), _finite(values[1]))
-        progress.add(len(chunk))
+        progress.add(len(call))
     return known
+
+
+def _score_call(scorer: SummaCPackage, call: list[Pair], sidecar: Sidecar) -> list[list[float]]:
+    """Return the values of one call of the package, from the sidecar if it was made before.
+
+    Whole calls are kept and not pairs: in another batch a pair's last digits may differ, and tables
+    must not depend on which of two jobs came first.
+    """
+    key = _digest(call)
+    values = sidecar.get(key)
+    if values is None:
+        values = [list(pair) for pair in scorer.score(call)]
+        sidecar.add([(key, values)])
+    return values
 
 
 def _count_cut(scorer: SummaCPackage, documents: set[str]) -> int:
@@ -105,7 +143,7 @@ def _count_cut(scorer: SummaCPackage, documents: set[str]) -> int:
     return cut
 
 
-def _chunks(pairs: list[Pair]) -> Iterator[list[Pair]]:
+def _calls(pairs: list[Pair]) -> Iterator[list[Pair]]:
     for start in range(0, len(pairs), _PAIRS_PER_CALL):
         yield pairs[start : start + _PAIRS_PER_CALL]
 

@@ -15,7 +15,7 @@ REPLY = read_response(completion("Très bien. Rating: [[9]]"), "judge")
 def store(directory: Path, *requests: JudgeRequest) -> None:
     with Records(directory, "gpt-4") as records:
         for request in requests:
-            records.append(request, REPLY)
+            records.store(request, REPLY)
 
 
 def load(directory: Path, *requests: JudgeRequest) -> list[bool]:
@@ -51,8 +51,8 @@ def test_the_address_holds_everything_that_could_change_the_reply() -> None:
 def test_every_process_has_a_file_and_all_are_read(tmp_path: Path) -> None:
     other = replace(REQUEST, user="other")
     with Records(tmp_path, "gpt-4") as first, Records(tmp_path, "gpt-4") as second:
-        first.append(REQUEST, REPLY)
-        second.append(other, REPLY)
+        first.store(REQUEST, REPLY)
+        second.store(other, REPLY)
         assert load(tmp_path, REQUEST, other) == [True, True]
     assert len(list((tmp_path / "gpt-4").glob("*.jsonl"))) == 2
 

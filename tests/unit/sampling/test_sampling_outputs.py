@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reset_tuning.journal import Sidecar
 from reset_tuning.sampling.backend import Completed, Completion, Request
 from reset_tuning.sampling.decodings import Draw, draws_of
 from reset_tuning.sampling.outputs import Prompt, collapse, generate_rows
 from reset_tuning.sampling.progress import Progress
-from reset_tuning.sampling.sidecar import Sidecar
 
 GRID = {
     "kind": "grid",
@@ -73,7 +73,7 @@ def test_multiplicities_sum_to_the_draws_and_keep_the_first(drawn: list, random)
 
 
 def test_every_draw_is_accounted_for(tmp_path: Path):
-    with Sidecar(tmp_path, "model") as sidecar:
+    with Sidecar(tmp_path) as sidecar:
         rows = generate_rows(prompts(), sidecar, CountingBackend)
     assert rows["multiplicity"].sum() == 5 * 7
     assert rows.groupby("example_id")["multiplicity"].sum().eq(7).all()
@@ -84,32 +84,32 @@ def test_every_draw_is_accounted_for(tmp_path: Path):
 
 def test_a_second_job_generates_only_what_is_new(tmp_path: Path):
     first, second = CountingBackend(), CountingBackend()
-    with Sidecar(tmp_path, "model") as sidecar:
+    with Sidecar(tmp_path) as sidecar:
         generate_rows(prompts(3), sidecar, lambda: first)
-    with Sidecar(tmp_path, "model") as sidecar:
+    with Sidecar(tmp_path) as sidecar:
         generate_rows(prompts(5, GRID | {"rounds": 2}), sidecar, lambda: second)
     assert (first.outputs, second.outputs) == (21, 5 * 14 - 21)
 
 
 def test_a_job_whose_outputs_are_known_makes_no_backend(tmp_path: Path):
-    with Sidecar(tmp_path, "model") as sidecar:
+    with Sidecar(tmp_path) as sidecar:
         expected = generate_rows(prompts(), sidecar, CountingBackend)
 
     def no_backend() -> CountingBackend:
         raise AssertionError("nothing is missing")
 
-    with Sidecar(tmp_path, "model") as sidecar:
+    with Sidecar(tmp_path) as sidecar:
         assert generate_rows(prompts(), sidecar, no_backend).equals(expected)
 
 
 def test_a_killed_job_goes_on_where_it_stopped(tmp_path: Path):
     dying, resumed = CountingBackend(batches=2), CountingBackend()
-    with pytest.raises(RuntimeError, match="killed"), Sidecar(tmp_path, "model") as sidecar:
+    with pytest.raises(RuntimeError, match="killed"), Sidecar(tmp_path) as sidecar:
         generate_rows(prompts(), sidecar, lambda: dying)
-    with Sidecar(tmp_path, "model") as sidecar:
+    with Sidecar(tmp_path) as sidecar:
         rows = generate_rows(prompts(), sidecar, lambda: resumed)
     assert (dying.outputs, resumed.outputs) == (28, 7)
-    with Sidecar(tmp_path / "other", "model") as sidecar:
+    with Sidecar(tmp_path / "other") as sidecar:
         assert rows.equals(generate_rows(prompts(), sidecar, CountingBackend))
 
 
@@ -118,7 +118,7 @@ def test_equal_prompts_and_equal_settings_are_generated_once(tmp_path: Path):
     literal = GRID | {"arm": "both", "top_k_temperature": 0.0}
     one = Prompt("a", "nq", "same", (1, 2), draws_of(literal, 1, "a"), 8)
     other = Prompt("b", "nq", "same", (1, 2), draws_of({"kind": "greedy"}, 1, "b"), 8)
-    with Sidecar(tmp_path, "model") as sidecar:
+    with Sidecar(tmp_path) as sidecar:
         rows = generate_rows([one, other], sidecar, lambda: backend)
     assert backend.outputs == 7 + 1
     assert rows[rows["example_id"] == "a"]["multiplicity"].sum() == 14
@@ -127,7 +127,7 @@ def test_equal_prompts_and_equal_settings_are_generated_once(tmp_path: Path):
 
 def test_a_prompt_without_room_is_an_empty_row(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     full = prompts(1, limit=0)
-    with Sidecar(tmp_path, "model") as sidecar:
+    with Sidecar(tmp_path) as sidecar:
         rows = generate_rows([*full, *prompts(3)[1:]], sidecar, CountingBackend)
     (row,) = rows[rows["example_id"] == "e0"].to_dict("records")
     assert (row["output"], row["n_tokens"], row["finish_reason"]) == ("", 0, "length")

@@ -9,12 +9,14 @@ from typing import Any
 
 import nltk
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 import score_outputs as script
 from helpers import ROOT
 from reset_tuning.errors import InputError
+from reset_tuning.scoring.means import Means
 from reset_tuning.scoring.scorers import score_outputs
 from reset_tuning.scoring.sentences import sentence_splitter
 from reset_tuning.tables import read_table
@@ -115,6 +117,44 @@ def test_one_pass_serves_both_variants_and_equal_pairs(
     frame = read_table(tmp_path / "s.parquet", "score").set_index(["metric", "sample_id"])["value"]
     assert frame["summac_zs", 0] == frame["summac_zs", 2] != frame["summac_zs", 1]
     assert (frame["summac_zs_entailment"] > frame["summac_zs"]).all()
+
+
+def test_a_call_is_made_once_whoever_scores_and_a_killed_job_goes_on(
+    nli_model: Path, write_outputs: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[list[tuple[str, str]]] = []
+    score = package.SummaCPackage.score
+
+    def counted(scorer: Any, pairs: list[tuple[str, str]]) -> Any:
+        calls.append(pairs)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return score(scorer, pairs)
+
+    monkeypatch.setattr(package.SummaCPackage, "score", counted)
+    monkeypatch.setattr(summac, "_PAIRS_PER_CALL", 1)
+    rows = [
+        {"example_id": "1", "kind": "summarization", "context": DOCUMENT, "output": answer}
+        for answer in ANSWERS
+    ]
+    files = write_outputs(*rows)
+
+    def scored(target: str, sidecar: str | None, **changes: Any) -> pd.DataFrame:
+        means = Means(sidecar=tmp_path / sidecar if sidecar else None)
+        spec = settings(nli_model, **changes)
+        score_outputs(*files, tmp_path / target, "summac-zs", spec, means)
+        return read_table(tmp_path / target, "score")
+
+    with pytest.raises(KeyboardInterrupt):
+        scored("a.parquet", "known")
+    assert not (tmp_path / "a.parquet").exists()
+    first = scored("a.parquet", "known")
+    assert len(calls) == 4  # one before the kill, the one that was in flight twice, the last
+    assert scored("b.parquet", "known").equals(first)
+    assert len(calls) == 4
+    assert scored("c.parquet", None).equals(first)
+    scored("d.parquet", "known", granularity="document")
+    assert len(calls) == 10
 
 
 def test_statuses_and_metadata(nli_model: Path, write_outputs: Write, tmp_path: Path) -> None:
@@ -224,7 +264,7 @@ def test_unknown_options_are_refused(nli_model: Path) -> None:
     with pytest.raises(InputError, match="granularity"):
         scorer(nli_model, granularity="2sents")
     with pytest.raises(InputError, match="implementation"):
-        summac._scorer(settings(nli_model, implementation="slow"), 4, 1)
+        summac._scorer(settings(nli_model, implementation="slow"), Means())
     with pytest.raises(InputError, match="punkt_tab or punkt_abbreviations"):
         sentence_splitter("regex")
 

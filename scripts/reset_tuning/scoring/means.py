@@ -1,0 +1,16 @@
+"""What a metric works with: nothing here decides a value."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Means:
+    """How many pairs a model scores at once, on how many threads, and where scores are kept.
+
+    Without a `sidecar` a killed job starts again and equal outputs are scored again.
+    """
+
+    batch_size: int = 64
+    threads: int = 1
+    sidecar: Path | None = None
