@@ -53,6 +53,11 @@ def read_yaml(path):
     return yaml.safe_load((Path(workflow.basedir) / path).read_text())
 
 
+# Resources of trainings: a flag is 0 or 1 there.
+LAUNCH = {
+    name: int(value) if isinstance(value, bool) else value
+    for name, value in config["launch"].items()
+}
 TEMPLATE = read_yaml(f"resources/prompts/{config['prompt']['template']}.yaml")
 TASK_TEXTS = {
     name: entry["text"] for name, entry in read_yaml("resources/prompts/tasks.yaml").items()

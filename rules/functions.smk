@@ -92,7 +92,7 @@ def base_files(wildcards):
 
 
 def deepspeed_file(wildcards):
-    return resolved_run(wildcards)["training"]["deepspeed"]
+    return resolved_run(wildcards)["training"]["deepspeed"] or []
 
 
 def base_path(wildcards, input):

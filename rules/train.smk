@@ -83,11 +83,11 @@ rule train:
         "../envs/train.yaml"
     threads: 8
     resources:
+        **LAUNCH,
         gpu=8,
         nodes=1,
         mem_mb=400000,
         runtime="24h",
-        cpu_ranks=config["launch"]["cpu_ranks"],
     params:
         run="{run}",
         seed=lambda wildcards: int(wildcards.seed),

@@ -1,14 +1,16 @@
 """Train one run with one seed through torchrun and keep its best and last checkpoints."""
 
 import json
+import shutil
 from pathlib import Path
 
 from reset_tuning.files import atomic_path
 from reset_tuning.jobs import run as run_script
-from reset_tuning.training.checkpoints import MODEL_FILES, private_directory, publish
+from reset_tuning.training.checkpoints import MODEL_FILES, publish
 from reset_tuning.training.launch import launch
-from reset_tuning.training.provenance import describe_training
-from reset_tuning.training.settings import TrainingJob
+from reset_tuning.training.provenance import describe_training, training_identity
+from reset_tuning.training.settings import Launch, TrainingJob
+from reset_tuning.training.state import is_worth_keeping
 
 
 def main(
@@ -17,36 +19,60 @@ def main(
     train: Path,
     validation: Path,
     base: list[Path],
-    deepspeed: Path,
     history: Path,
     provenance: Path,
     run: str,
     seed: int,
     base_path: str,
-    cpu_ranks: int,
+    micro_batch_size: int,
+    evaluation_batch_size: int,
+    gradient_checkpointing: int,
+    deepspeed: Path | list[Path],  # none without DeepSpeed
+    cpu_ranks: int = 1,
+    nodes: int = 1,
     threads: int = 1,
+    runtime: float = 0,
+    resume_minutes: float = 30,
+    report_to: str = "none",
     **weights: Path,  # best_model, best_config, …, last_tokenizer_config
 ) -> None:
-    with private_directory(history.parent / "trainer") as output:
-        job = TrainingJob(
-            settings=str(settings),
-            train=str(train),
-            validation=str(validation),
-            base=base_path,
-            run=run,
-            seed=seed,
+    output = history.parent / "trainer"
+    job = TrainingJob(
+        settings=str(settings),
+        train=str(train),
+        validation=str(validation),
+        base=base_path,
+        run=run,
+        seed=seed,
+        output=str(output),
+        launch=Launch(
+            micro_batch_size=micro_batch_size,
+            evaluation_batch_size=evaluation_batch_size,
+            gradient_checkpointing=bool(gradient_checkpointing),
+            cpu_ranks=cpu_ranks,
+            nodes=nodes,
             threads=threads,
-            output=str(output),
-        )
-        report = launch(job, cpu_ranks)
-        record = describe_training(job, report, [*base, deepspeed])
-        finished = {output / "history.csv": history}
-        for checkpoint in ("best", "last"):
-            for name, file in MODEL_FILES.items():
-                finished[output / checkpoint / file] = weights[f"{checkpoint}_{name}"]
-        publish(finished)
+            runtime=runtime,
+            resume_minutes=resume_minutes,
+            report_to=report_to,
+        ),
+    )
+    zero = [deepspeed] if isinstance(deepspeed, Path) else deepspeed
+    identity = training_identity(job, [*base, *zero])
+    try:
+        report = launch(job, identity)
+    except BaseException:
+        if not is_worth_keeping(output):
+            shutil.rmtree(output, ignore_errors=True)
+        raise
+    finished = {output / "history.csv": history}
+    for checkpoint in ("best", "last"):
+        for name, file in MODEL_FILES.items():
+            finished[output / checkpoint / file] = weights[f"{checkpoint}_{name}"]
+    publish(finished)
     with atomic_path(provenance) as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n")
+        temporary.write_text(json.dumps(describe_training(identity, report), indent=2) + "\n")
+    shutil.rmtree(output)
 
 
 if __name__ == "__main__":

@@ -166,9 +166,9 @@ def test_reading_the_ratings_differently_asks_no_judge_again(miniature, tmp_path
 
 
 def test_more_requests_at_once_rebuild_nothing(miniature, tmp_path: Path) -> None:
-    changed = overlay(
-        tmp_path, {"judges": {"gpt-4": {"concurrency": 2}}, "generation": {"batch_tokens": 99}}
-    )
+    launch = {"micro_batch_size": 4, "gradient_checkpointing": True, "resume_minutes": 5}
+    faster = {"judges": {"gpt-4": {"concurrency": 2}}, "generation": {"batch_tokens": 99}}
+    changed = overlay(tmp_path, faster | {"launch": launch})
     assert plan(miniature, "all", configs=changed) == {}
 
 

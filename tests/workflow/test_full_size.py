@@ -50,6 +50,11 @@ def test_whole_paper_has_every_system_and_stays_small(tree: Path) -> None:
     )  # 46 points; starts that are another run's best count once
 
 
+def test_one_gpu_runs_the_same_jobs(tree: Path) -> None:
+    jobs = plan(tree, "--configfile", "config/one_gpu.yaml", "--resources", "gpu=1")
+    assert jobs == plan(tree)
+
+
 @pytest.mark.parametrize(("name", "expected"), SINGLE_FILES.items())
 def test_one_file_plans_only_what_it_needs(tree: Path, name: str, expected: dict[str, int]) -> None:
     jobs = plan(tree, f"results/paper/{name}")

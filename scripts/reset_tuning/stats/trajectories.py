@@ -8,6 +8,9 @@ import pandas as pd
 from reset_tuning.errors import InputError
 from reset_tuning.tables import read_table
 
+# How fast a run was is not the same twice, so it has no place in a table of results.
+_NOT_SHOWN = ("tokens", "gradient_norm", "tokens_per_second", "mfu")
+
 
 def read_histories(histories: Iterable[Path]) -> pd.DataFrame:
     """Return the rows of all histories; InputError for an empty one or for none."""
@@ -30,6 +33,7 @@ def trajectories_table(histories: pd.DataFrame) -> pd.DataFrame:
     """
     chosen = histories[histories["best"]].groupby(["run", "seed"])["step"].max()
     keys = pd.MultiIndex.from_frame(histories[["run", "seed"]])
+    histories = histories.drop(columns=list(_NOT_SHOWN))
     at_step = histories.groupby(["run", "step"])["perplexity"]
     return histories.assign(
         chosen=histories["step"].to_numpy() == chosen.reindex(keys).to_numpy(),

@@ -12,6 +12,7 @@ MODEL_FILES = {
     "tokenizer": "tokenizer.json",
     "tokenizer_config": "tokenizer_config.json",
 }
+_BEST = "best-"
 
 
 def make_readable(directory: Path) -> None:
@@ -26,17 +27,41 @@ def link_checkpoint(source: Path, target: Path) -> None:
     """Give a checkpoint's files second names: hard links, or copies where those cannot be made."""
     target.mkdir(parents=True, exist_ok=True)
     for name in MODEL_FILES.values():
-        try:
-            os.link(source / name, target / name)
-        except OSError:
-            shutil.copyfile(source / name, target / name)
+        (target / name).unlink(missing_ok=True)
+        link_file(source / name, target / name)
 
 
 def publish(files: Mapping[Path, Path]) -> None:
-    """Move finished files to their declared places; both lie on one file system."""
+    """Give finished files their declared names; the first names stay until all have a second.
+
+    A job that is killed meanwhile has lost nothing: Snakemake removes what is declared, and the
+    next job publishes again.
+    """
     for source, target in files.items():
         target.parent.mkdir(parents=True, exist_ok=True)
-        source.replace(target)
+        target.unlink(missing_ok=True)
+        link_file(source, target)
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Give a file a second name: a hard link, or a copy where none can be made."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def best_directory(output: Path, step: int) -> Path:
+    """Return where the weights of a step are kept while they may be the best."""
+    return output / f"{_BEST}{step}"
+
+
+def remove_all_but(output: Path, steps: set[int | None]) -> None:
+    """Remove the weights of all steps but these."""
+    kept = {f"{_BEST}{step}" for step in steps}
+    for directory in output.glob(f"{_BEST}*"):
+        if directory.name not in kept:
+            shutil.rmtree(directory)
 
 
 @contextmanager

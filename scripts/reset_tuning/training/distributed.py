@@ -24,13 +24,12 @@ WHOLE_MODEL_PARAMETERS = 64_000_000
 
 
 @contextmanager
-def process_group() -> Iterator[dict[str, Any]]:
+def process_group(*, with_deepspeed: bool = True) -> Iterator[dict[str, Any]]:
     """Run a block inside the job's process group and yield the Trainer's accelerator arguments.
 
     The group is destroyed at the end: without that a rank may abort after all its work is done.
     """
-    accelerator_config = {} if torch.cuda.is_available() else _start_on_cpu()
-    yield accelerator_config
+    yield {} if torch.cuda.is_available() or not with_deepspeed else _start_on_cpu()
     # Only after success: a barrier in a failing rank would wait for ranks that never come.
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
@@ -51,6 +50,24 @@ def _start_on_cpu() -> dict[str, Any]:
     state = PartialState(cpu=True)
     state.distributed_type = DistributedType.DEEPSPEED
     return {"use_configured_state": True}
+
+
+def largest(value: int, device: torch.device) -> int:
+    """Return the largest value of all ranks (all must call)."""
+    if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
+        return value
+    tensor = torch.tensor(value, device=device)
+    torch.distributed.all_reduce(tensor, op=torch.distributed.ReduceOp.MAX)
+    return int(tensor.item())
+
+
+def gather_lists(own: list[int]) -> list[int]:
+    """Return the items of all ranks' lists, sorted (all must call)."""
+    if not torch.distributed.is_initialized():
+        return sorted(own)
+    lists: list[list[int]] = [[]] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(lists, own)
+    return sorted(item for part in lists for item in part)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Training rows as token ids: the prompt is read, only the response is learnt."""
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,29 +59,51 @@ class Encoder:
         return self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
 
 
-def encode_file(table: Path, encoder: Encoder, cache: Path, *, processes: int = 1) -> None:
+def encode_file(
+    table: Path, encoder: Encoder, cache: Path, processes: int = 1, most: int | None = None
+) -> None:
     """Encode a mixture or selected table into the Arrow file `cache`.
 
-    Raises InputError when the table cannot be read, lacks prompt or response, or holds no rows.
+    Beside input_ids and labels a row keeps its number in the table as `row`. With `most` only that
+    many rows are taken: those whose ids have the lowest digests, so always the same ones. A row
+    whose response is empty is all prompt: it is dropped and counted. Raises InputError when the
+    table cannot be read, lacks a column, or holds no rows to train on.
     """
     from datasets import Dataset
 
+    columns = ["example_id", "prompt", "response"]
     try:
         rows = Dataset.from_parquet(
-            str(table), columns=["prompt", "response"], cache_dir=str(cache.parent / "source")
+            str(table), columns=columns, cache_dir=str(cache.parent / "source")
         )
     except Exception as error:  # datasets wraps whatever pyarrow raised in errors of its own
         raise InputError(f"{table} cannot be read as a table of training rows: {error}") from error
-    if len(rows) == 0:
+    chosen = _with_response(rows, table)
+    if most is not None:
+        ids = rows["example_id"]
+        chosen = sorted(sorted(chosen, key=lambda row: (_digest(ids[row]), row))[:most])
+    if not chosen:
         raise InputError(f"{table} holds no rows: there is nothing to train or evaluate on")
-    rows.map(
+    rows.add_column("row", list(range(len(rows)))).select(chosen).map(
         encoder,
         batched=True,
-        remove_columns=rows.column_names,
+        remove_columns=columns,
         cache_file_name=str(cache),
         new_fingerprint=cache.stem,
         num_proc=processes if len(rows) >= _PROCESS_ROWS and processes > 1 else None,
     )
+
+
+def _with_response(rows: "Dataset", table: Path) -> list[int]:
+    """Return the numbers of the rows that have something to learn; log how many have not."""
+    chosen = [number for number, text in enumerate(rows["response"]) if text and text.strip()]
+    if dropped := len(rows) - len(chosen):
+        logger.warning("%s: %d rows are all prompt and are left out", table, dropped)
+    return chosen
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def load_encoded(cache: Path, *, by_length: bool = False) -> "Dataset":
@@ -104,10 +127,11 @@ def row_lengths(rows: "Dataset") -> list[int]:
 
 
 def collate(rows: list[dict[str, Any]], pad_token_id: int) -> dict[str, "torch.Tensor"]:
-    """Pad a batch of encoded rows on the right: input_ids and labels, both [rows, longest] int64.
+    """Pad a batch of encoded rows on the right.
 
-    There is no attention mask: under a causal model no real token sees the padding after it, and
-    padded labels are ignored, so the loss is the same and attention stays on its fast causal path.
+    Returns input_ids and labels, both [rows, longest] int64, and row, [rows] int64. There is no
+    attention mask: under a causal model no real token sees the padding after it, and padded labels
+    are ignored, so the loss is the same and attention stays on its fast causal path.
     """
     import torch
 
@@ -118,4 +142,29 @@ def collate(rows: list[dict[str, Any]], pad_token_id: int) -> dict[str, "torch.T
         length = len(row["input_ids"])
         input_ids[index, :length] = torch.tensor(row["input_ids"])
         labels[index, :length] = torch.tensor(row["labels"])
-    return {"input_ids": input_ids, "labels": labels}
+    return {"input_ids": input_ids, "labels": labels, "row": torch.tensor(row_numbers(rows))}
+
+
+def pack(rows: list[dict[str, Any]]) -> dict[str, "torch.Tensor"]:
+    """Lay a batch of encoded rows out as one row without padding.
+
+    Returns input_ids, labels and position_ids, all [1, tokens] int64, and row, [rows] int64. The
+    positions start again with every row, which tells attention where rows begin; the first label
+    of a row is ignored, since the token before it belongs to another.
+    """
+    import torch
+
+    input_ids = [token for row in rows for token in row["input_ids"]]
+    labels = [label for row in rows for label in (IGNORED_LABEL, *row["labels"][1:])]
+    positions = [position for row in rows for position in range(len(row["input_ids"]))]
+    return {
+        "input_ids": torch.tensor([input_ids]),
+        "labels": torch.tensor([labels]),
+        "position_ids": torch.tensor([positions]),
+        "row": torch.tensor(row_numbers(rows)),
+    }
+
+
+def row_numbers(rows: list[dict[str, Any]]) -> list[int]:
+    """Return the rows' numbers in their table."""
+    return [row["row"] for row in rows]

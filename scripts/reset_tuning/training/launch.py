@@ -1,5 +1,6 @@
 """Starting a training through torchrun, following it, and saying why it failed."""
 
+import dataclasses
 import json
 import logging
 import os
@@ -17,35 +18,48 @@ from typing import IO, Any
 
 from reset_tuning.errors import InputError
 from reset_tuning.training.settings import TrainingJob, batch_geometry, read_settings, write_job
+from reset_tuning.training.state import FAILURE, REPORT, is_finished, open_directory
 
 logger = logging.getLogger(__name__)
 
 WORKER = Path(__file__).resolve().parents[2] / "train_model.py"
-FAILURE = "failure.txt"  # the sentence that a rank leaves about bad input
-REPORT = "report.json"  # what rank 0 says of a finished training
 
 # Torchrun must hand these on: a signal that it does not handle kills it and orphans its ranks.
 FORWARDED_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1")
 _SHUTDOWN_SECONDS = 600  # what the state of a 7B model may take to reach the disk
 _NOISE_LINES = 20
 _GPU_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+_RENDEZVOUS_PORT = 29_500  # of the first node, where several nodes meet
+_SHARE_OF_RUNTIME = 0.95  # of the job's time limit; the rest is for writing the state
 
 
-def launch(job: TrainingJob, cpu_ranks: int) -> dict[str, Any]:
-    """Train on all GPUs that the job sees, or on `cpu_ranks` processes, and return the report.
+def launch(job: TrainingJob, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Train on all GPUs that the job sees, or on its `cpu_ranks`, and return the report.
 
-    Raises InputError for settings or rows that cannot be trained on, and when a rank dies.
+    `identity` is all that decides what is learnt: a state in the job's directory that was written
+    under another one is set aside. A training that had already ended is not started again. Raises
+    InputError for settings or rows that cannot be trained on, when a rank dies, and after a stop.
     """
+    started = time.time()
     gpus = visible_gpus()
-    ranks = gpus or cpu_ranks
-    batch_geometry(read_settings(Path(job.settings)).training, ranks)  # fails before torch loads
+    nodes, ranks_per_node = job.launch.nodes, gpus or job.launch.cpu_ranks
+    ranks = nodes * ranks_per_node
+    settings = read_settings(Path(job.settings))
+    batch_geometry(settings.training, job.launch.micro_batch_size, ranks)  # before torch loads
+    output = Path(job.output)
+    open_directory(output, identity, ranks)
+    if is_finished(output):
+        logger.info("this training had already ended; only its files are put in place")
+        return json.loads((output / REPORT).read_text())
+    if job.launch.runtime:
+        stop_at = started + _SHARE_OF_RUNTIME * 60 * job.launch.runtime
+        job = dataclasses.replace(job, stop_at=stop_at)
     environment = build_environment(
-        os.environ, base=job.base, threads=job.threads, ranks=ranks, gpus=gpus
+        os.environ, base=job.base, threads=job.launch.threads, ranks=ranks_per_node, gpus=gpus
     )
-    output, started = Path(job.output), time.monotonic()
-    run_training(build_command(ranks, write_job(job)), environment, output)
-    report = json.loads((output / REPORT).read_text())
-    return report | {"wall_seconds": round(time.monotonic() - started, 3)}
+    command = build_command(ranks_per_node, write_job(job), rendezvous(nodes, os.environ))
+    run_training(command, environment, output)
+    return json.loads((output / REPORT).read_text())
 
 
 def visible_gpus() -> int:
@@ -60,20 +74,71 @@ def visible_gpus() -> int:
     return torch.cuda.device_count()
 
 
-def build_command(ranks: int, job: Path) -> list[str]:
-    """Return the torchrun command of one training on one node.
+@dataclasses.dataclass(frozen=True)
+class Rendezvous:
+    """Where the nodes of one SLURM job meet."""
 
-    The same launcher serves one CPU rank and eight GPUs; torchrun chooses a free port. The worker
-    gets a file in place of options: torchrun would take `--run` for a short form of its own.
+    nodes: int
+    job_id: str
+    first_node: str
+
+
+def rendezvous(nodes: int, environment: Mapping[str, str]) -> Rendezvous | None:
+    """Return where the nodes meet, or None for a single one.
+
+    Raises InputError outside of a SLURM job, or in one that holds another number of nodes.
     """
+    if nodes == 1:
+        return None
+    names = environment.get("SLURM_JOB_NODELIST")
+    if names is None:
+        raise InputError(
+            f"a training on {nodes} nodes needs a SLURM job that holds them: give the rule train "
+            "`nodes` through the profile's set-resources and use the SLURM executor"
+        )
+    listed = subprocess.run(
+        ["scontrol", "show", "hostnames", names], capture_output=True, text=True, check=True
+    )
+    hosts = listed.stdout.split()
+    if len(hosts) != nodes:
+        raise InputError(f"the job holds {len(hosts)} nodes ({names}), but train asks for {nodes}")
+    return Rendezvous(nodes, environment["SLURM_JOB_ID"], hosts[0])
+
+
+def build_command(ranks: int, job: Path, rendezvous: Rendezvous | None = None) -> list[str]:
+    """Return the torchrun command of one training with `ranks` processes on every node.
+
+    The same launcher serves one CPU rank and eight GPUs. On one node torchrun chooses a free port;
+    on several srun starts one torchrun on each, and they meet at the first. The worker gets a file
+    in place of options: torchrun would take `--run` for a short form of its own.
+    """
+    torchrun = (sys.executable, "-m", "torch.distributed.run")
     return [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+        *(_on_each_node(rendezvous) if rendezvous else ()),
+        *torchrun,
+        *(_meeting(rendezvous) if rendezvous else ("--standalone",)),
         f"--nproc-per-node={ranks}",
         f"--signals-to-handle={','.join(FORWARDED_SIGNALS)}",
         f"--shutdown-timeout={_SHUTDOWN_SECONDS}",
         str(WORKER),
         str(job),
     ]
+
+
+def _on_each_node(rendezvous: Rendezvous) -> tuple[str, ...]:
+    """Return the srun that starts one task a node with all that the job holds there."""
+    nodes = rendezvous.nodes
+    # --overlap: Snakemake's own step already runs in the job and holds its CPUs and GPUs.
+    return ("srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", "--overlap")
+
+
+def _meeting(rendezvous: Rendezvous) -> tuple[str, ...]:
+    return (
+        f"--nnodes={rendezvous.nodes}",
+        "--rdzv-backend=c10d",
+        f"--rdzv-id={rendezvous.job_id}",
+        f"--rdzv-endpoint={rendezvous.first_node}:{_RENDEZVOUS_PORT}",
+    )
 
 
 def build_environment(
@@ -114,7 +179,8 @@ def run_training(command: Sequence[str], environment: Mapping[str, str], output:
             noise.seek(0)
             logger.error("%s", _summary(noise.readlines()))
     raise InputError(
-        f"the training ended with exit status {process.returncode}; the lines above tell why"
+        f"the training ended with exit status {process.returncode}; the lines above tell why "
+        "(a rank that was killed by signal 9 had most likely used up the job's memory)"
     )
 
 

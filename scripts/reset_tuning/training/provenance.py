@@ -1,10 +1,11 @@
 """Where a checkpoint came from: inputs, settings, code, packages, machine, cost."""
 
+import hashlib
 import importlib.metadata
 import json
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,31 @@ from reset_tuning.training.settings import TrainingJob
 _PACKAGES = ("torch", "transformers", "accelerate", "deepspeed", "datasets", "tokenizers")
 
 
-def describe_training(
-    job: TrainingJob, report: dict[str, Any], base: Iterable[Path]
-) -> dict[str, Any]:
-    """Return the content of provenance.json: what was trained, on what, by what, at what cost.
+def training_identity(job: TrainingJob, base: Iterable[Path]) -> dict[str, Any]:
+    """Return all that decides what a training learns, on one geometry.
 
-    `report` is what the training says of itself; `base` are the base checkpoint's files, none for
-    a model of the hub.
+    `base` are the base checkpoint's files and the DeepSpeed configuration; a model of the hub
+    stands for itself. Files count by their content.
     """
-    inputs = [Path(job.settings), Path(job.train), Path(job.validation), *base]
+    inputs = [Path(job.train), Path(job.validation), *base]
     return {
         "run": job.run,
         "seed": job.seed,
         "base": job.base,
         "settings": json.loads(Path(job.settings).read_text()),
         "inputs": {str(path): sha256_of(path) for path in inputs},
+    }
+
+
+def describe_training(identity: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of provenance.json: what was trained, on what, by what, at what cost.
+
+    `report` is what the training says of itself.
+    """
+    settings = json.dumps(identity["settings"], sort_keys=True)
+    return {
+        **identity,
+        "settings_sha256": hashlib.sha256(settings.encode()).hexdigest(),
         "training": report,
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "python": platform.python_version(),

@@ -22,9 +22,11 @@ DTYPES = ("bfloat16", "float32")
 class TrainingSettings:
     """Hyper-parameters of a run: the keys of config.yaml's `training`.
 
-    `micro_batch_size` is the most rows that a rank takes at once; `global_batch_size` is what one
-    optimiser step sees on any number of ranks (paper: 16 or 32). `group_by_length` puts rows of
-    about the same length into one batch: less padding, but batches of one kind of task.
+    `global_batch_size` is what one optimiser step sees on any number of ranks (paper: 16 or 32).
+    `evaluation_examples` bounds the validation rows that are looked at (null: all of them).
+    `group_by_length` puts rows of about the same length into one batch: less padding, but batches
+    of one kind of task. `packing` lays a micro-batch out as one row without any padding, for
+    attention that knows where rows begin. `deepspeed` is null for training without DeepSpeed.
     """
 
     learning_rate: float
@@ -33,13 +35,12 @@ class TrainingSettings:
     schedule: str
     epochs: float
     global_batch_size: int
-    micro_batch_size: int
-    evaluation_batch_size: int
     evaluation_steps: int
+    evaluation_examples: int | None
     gradient_clipping: float
-    gradient_checkpointing: bool
-    deepspeed: str
+    deepspeed: str | None
     group_by_length: bool = False
+    packing: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,28 @@ class RunSettings:
 
 
 @dataclass(frozen=True)
+class Launch:
+    """How a training is spread, limited and watched; nothing here decides what is learnt.
+
+    `micro_batch_size` is the most rows that a rank takes at once. `runtime` is the job's time
+    limit in minutes (0: none); `resume_minutes` how often the state is kept; `report_to` the
+    tracker that the Trainer writes to, or "none".
+    """
+
+    micro_batch_size: int
+    evaluation_batch_size: int
+    gradient_checkpointing: bool
+    cpu_ranks: int = 1
+    nodes: int = 1
+    threads: int = 1
+    runtime: float = 0
+    resume_minutes: float = 30
+    report_to: str = "none"
+
+
+@dataclass(frozen=True)
 class TrainingJob:
-    """One training: its inputs, its seed, and the private directory that it writes into."""
+    """One training: its inputs, its seed, and the directory of its unfinished files."""
 
     settings: str
     train: str
@@ -65,8 +86,9 @@ class TrainingJob:
     base: str
     run: str
     seed: int
-    threads: int
     output: str
+    launch: Launch
+    stop_at: float | None = None  # seconds since the epoch; set when the job starts
 
 
 @dataclass(frozen=True)
@@ -101,10 +123,11 @@ def write_job(job: TrainingJob) -> Path:
 
 def read_job(path: Path) -> TrainingJob:
     """Read what `write_job` wrote."""
-    return TrainingJob(**json.loads(path.read_text()))
+    raw = json.loads(path.read_text())
+    return TrainingJob(**raw | {"launch": Launch(**raw["launch"])})
 
 
-def batch_geometry(training: TrainingSettings, ranks: int) -> BatchGeometry:
+def batch_geometry(training: TrainingSettings, micro_batch_size: int, ranks: int) -> BatchGeometry:
     """Spread the global batch over the ranks; raise InputError when it does not divide.
 
     A rank whose share is below `micro_batch_size` takes that share at once (16 rows on 8 GPUs are
@@ -116,15 +139,15 @@ def batch_geometry(training: TrainingSettings, ranks: int) -> BatchGeometry:
             f"training.global_batch_size {training.global_batch_size} cannot be spread over "
             f"{ranks} ranks: choose a multiple of the number of ranks"
         )
-    if share <= training.micro_batch_size:
+    if share <= micro_batch_size:
         return BatchGeometry(ranks, share, 1)
-    accumulation, left = divmod(share, training.micro_batch_size)
+    accumulation, left = divmod(share, micro_batch_size)
     if left:
         raise InputError(
-            f"training.micro_batch_size {training.micro_batch_size} does not divide the {share} "
-            f"rows that each of {ranks} ranks takes of a batch of {training.global_batch_size}"
+            f"launch.micro_batch_size {micro_batch_size} does not divide the {share} rows that "
+            f"each of {ranks} ranks takes of a batch of {training.global_batch_size}"
         )
-    return BatchGeometry(ranks, training.micro_batch_size, accumulation)
+    return BatchGeometry(ranks, micro_batch_size, accumulation)
 
 
 def _build(record: type, raw: dict[str, Any], where: str) -> Any:
@@ -140,6 +163,10 @@ def _build(record: type, raw: dict[str, Any], where: str) -> Any:
 
 def _typed(value: Any, kind: Any, where: str) -> Any:
     """Return a JSON value as the type of its field; an integer may stand for a float."""
+    if isinstance(kind, types.UnionType):
+        if value is None:
+            return None
+        (kind,) = (part for part in get_args(kind) if part is not types.NoneType)
     origin = kind.__origin__ if isinstance(kind, types.GenericAlias) else kind
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -162,9 +189,12 @@ def _check_ranges(settings: RunSettings, path: Path) -> None:
         f"schedule must be one of {', '.join(SCHEDULES)}": training.schedule in SCHEDULES,
         f"dtype must be one of {', '.join(DTYPES)}": settings.dtype in DTYPES,
     }
-    counts = ("global_batch_size", "micro_batch_size", "evaluation_batch_size", "evaluation_steps")
-    for name in counts:
-        checks[f"{name} must be at least 1"] = getattr(training, name) >= 1
+    for name in ("global_batch_size", "evaluation_steps", "evaluation_examples"):
+        count = getattr(training, name)
+        checks[f"{name} must be at least 1"] = count is None or count >= 1
+    checks["packing needs attention flash_attention_2 or sdpa"] = (
+        not training.packing or settings.attention in ("flash_attention_2", "sdpa")
+    )
     numbers = (value for value in vars(training).values() if isinstance(value, float))
     checks["every number must be finite"] = all(math.isfinite(number) for number in numbers)
     for message, holds in checks.items():

@@ -1,15 +1,16 @@
-"""A Trainer that evaluates by tokens, keeps the best weights and reports as it goes."""
+"""A Trainer that evaluates by tokens, keeps the best weights and its state, and tells of both."""
 
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 from transformers import (
     EvalPrediction,
     PreTrainedModel,
@@ -21,15 +22,20 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from reset_tuning.errors import InputError
-from reset_tuning.training.checkpoints import make_readable
+from reset_tuning.training.checkpoints import best_directory, make_readable, remove_all_but
+from reset_tuning.training.distributed import gather_lists, largest
 from reset_tuning.training.encoding import IGNORED_LABEL
+from reset_tuning.training.speed import Speed
+from reset_tuning.training.state import complete_state, last_state, read_state
 
 logger = logging.getLogger(__name__)
 
 _PROGRESS_SECONDS = 10.0
 _ONE_SHARD = "10TB"  # a checkpoint is one file, whatever its size
+_DIVERGED = 2.0  # times the loss of guessing every token of the vocabulary alike
 
 
 @dataclass
@@ -44,9 +50,10 @@ class History:
         return min((row["eval_loss"] for row in self.rows), default=math.inf)
 
     @property
-    def best_step(self) -> int:
+    def best_step(self) -> int | None:
         """Return the step of the lowest evaluation loss, the earliest of equals."""
-        return min(self.rows, key=lambda row: row["eval_loss"])["step"]
+        best = min(self.rows, key=lambda row: row["eval_loss"], default=None)
+        return None if best is None else best["step"]
 
     def add(self, row: dict[str, Any]) -> bool:
         """Append an evaluation and return whether it is the best so far."""
@@ -55,12 +62,33 @@ class History:
         return best
 
 
+class LossError(Exception):
+    """The loss of a step is not a number; `rows` are the training rows that the step took."""
+
+    def __init__(self, step: int, learning_rate: float, rows: list[int]) -> None:
+        super().__init__(step, learning_rate, rows)
+        self.step = step
+        self.learning_rate = learning_rate
+        self.rows = rows
+
+
+@dataclass
+class Tally:
+    """What one rank counts between two evaluations, and the tokens that it has seen in all."""
+
+    loss: torch.Tensor  # sum over the steps since the last evaluation, kept on the device
+    first_step: int = 0  # the step of the last evaluation
+    tokens: int = 0
+
+
 class CheckpointingTrainer(Trainer):
-    """Trainer with token-weighted evaluation; saves consolidated weights whenever they are best.
+    """Trainer with token-weighted evaluation that keeps its best weights and its state.
 
     The evaluation loss is the sum of all target tokens' negative log-likelihoods over their
     number, so it depends neither on the batch size nor on the number of ranks. Perplexity, its
     exponential, chooses the best checkpoint, as in the paper; the last step is evaluated too.
+    Weights are written to best-<step> below `output`; a state (see state.py) when a callback asks
+    for it. `lengths` are the tokens of the training rows by the number in their column `row`.
     """
 
     def __init__(
@@ -70,28 +98,49 @@ class CheckpointingTrainer(Trainer):
         args: TrainingArguments,
         tokenizer: PreTrainedTokenizerBase,
         output: Path,
+        evaluation_collator: Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]],
+        lengths: Sequence[int] = (),
+        callbacks: Sequence[TrainerCallback] = (),
         **datasets: Any,
     ) -> None:
         super().__init__(
             model=model,
             args=args,
             compute_metrics=_weigh_by_tokens,
-            callbacks=[ProgressLines()],
+            callbacks=[LossGuard(self), *callbacks, ProgressLines()],
             **datasets,
         )
         self.remove_callback(PrinterCallback)
         self.tokenizer = tokenizer
         self.output = output
         self.history = History()
-        self._loss_sum = torch.zeros((), device=args.device)
-        self._loss_since_step = 0
-        self._learning_rate = 0.0
+        self.speed = Speed.of(model, sum(lengths) / max(1, len(lengths)), args)
+        self._evaluation_collator = evaluation_collator
+        self._lengths = lengths
+        self._tally = Tally(torch.zeros((), device=args.device))
+        self._step_rows: list[torch.Tensor] = []
+        self.learning_rate = 0.0
+        self._gradient_norm: float | None = None
+        self._kept_best: int | None = None
 
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Train on one micro-batch; remember its loss, without waiting for the device, and rate."""
-        self._learning_rate = self._get_learning_rate()
-        loss = super().training_step(*args, **kwargs)
-        self._loss_sum += loss
+    def train_from_last_state(self) -> None:
+        """Train to the end, from the newest complete state if there is one."""
+        state = last_state(self.output)
+        if state is not None:
+            self._restore(state)
+        self.speed.start(sum(self._gather_tallies()[1]))
+        self.train(resume_from_checkpoint=None if state is None else str(state))
+
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Train on one micro-batch; remember its loss, without waiting for the device, and rows."""
+        rows = inputs.pop("row")
+        self._step_rows.append(rows)
+        self._tally.tokens += sum(self._lengths[row] for row in rows.tolist())
+        self.learning_rate = self._get_learning_rate()
+        loss = super().training_step(model, inputs, *args, **kwargs)
+        self._tally.loss += loss
         return loss
 
     def prediction_step(
@@ -106,10 +155,25 @@ class CheckpointingTrainer(Trainer):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate; during training also record the result and save weights that are the best."""
+        self.speed.stop()
         metrics = super().evaluate(*args, **kwargs)
         if self.is_in_train:
             self._record(metrics)
+            self.speed.start(self.history.rows[-1]["tokens"])
         return metrics
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
+        """Return the evaluation batches: padded ones, also where training packs its rows."""
+        training, self.data_collator = self.data_collator, self._evaluation_collator
+        try:
+            return super().get_eval_dataloader(eval_dataset)
+        finally:
+            self.data_collator = training
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write weights into a state only without DeepSpeed: its own files hold them already."""
+        if not self.is_deepspeed_enabled:
+            super().save_model(output_dir, _internal_call)
 
     def write_checkpoint(self, directory: Path) -> None:
         """Gather the partitioned weights and write a complete checkpoint (all ranks must call)."""
@@ -123,36 +187,97 @@ class CheckpointingTrainer(Trainer):
         self.tokenizer.save_pretrained(directory)
         make_readable(directory)
 
+    def forget_step(self) -> list[int]:
+        """Return the rows that this rank took in the step that has ended, and forget them."""
+        rows = [row for batch in self._step_rows for row in batch.tolist()]
+        self._step_rows.clear()
+        return rows
+
+    def loss_is_finite(self) -> bool:
+        """Tell whether this rank's losses since the last evaluation are all numbers."""
+        return bool(torch.isfinite(self._tally.loss))
+
+    def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
+        self._gradient_norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        return self._gradient_norm
+
     def _record(self, metrics: dict[str, float]) -> None:
         step, loss = self.state.global_step, metrics["eval_loss"]
-        if not math.isfinite(loss):
-            raise InputError(
-                f"training diverged: the evaluation loss at step {step} is {loss}; "
-                "lower training.learning_rate or raise training.warmup_ratio"
-            )
+        self._check_evaluation(step, loss)
+        losses, tokens = self._gather_tallies()
         row = {
             "step": step,
             "epoch": self.state.epoch,
-            "train_loss": self._mean_train_loss(step),
+            "tokens": sum(tokens),
+            "train_loss": float(np.mean(losses)) / (step - self._tally.first_step),
             "eval_loss": loss,
             "perplexity": metrics["eval_perplexity"],
-            "learning_rate": self._learning_rate,
+            "learning_rate": self.learning_rate,
+            "gradient_norm": self._gradient_norm,
+            **self.speed.rates(sum(tokens), self.args.world_size),
         }
+        self._tally.loss.zero_()
+        self._tally.first_step = step
         best = self.history.add(row)
         if best:
-            self.write_checkpoint(self.output / "best")
+            self._write_best(step)
         if self.is_world_process_zero():
             message = "step %d: train loss %.4f, evaluation loss %.4f, perplexity %.4f%s"
             shown = (row["train_loss"], loss, row["perplexity"], " (best so far)" if best else "")
             logger.info(message, step, *shown)
 
-    def _mean_train_loss(self, step: int) -> float:
-        """Return the mean loss of the steps since the last call, over all ranks."""
-        mean = self.accelerator.gather(self._loss_sum).mean().item()
-        steps = step - self._loss_since_step
-        self._loss_sum.zero_()
-        self._loss_since_step = step
-        return mean / steps
+    def _check_evaluation(self, step: int, loss: float) -> None:
+        limit = _DIVERGED * math.log(self.model.config.vocab_size)
+        if not loss <= limit:
+            raise InputError(
+                f"training diverged: the evaluation loss at step {step} is {loss:.4g}, where "
+                f"guessing gives {limit / _DIVERGED:.4g}, with a learning rate of "
+                f"{self.learning_rate:.3g}; lower training.learning_rate or raise "
+                "training.warmup_ratio"
+            )
+
+    def _gather_tallies(self) -> tuple[list[float], list[int]]:
+        """Return every rank's summed loss and tokens (all ranks must call)."""
+        own = torch.stack([self._tally.loss.double(), self._tally.loss.new_tensor(0.0).double()])
+        own[1] = self._tally.tokens
+        rows = self.accelerator.gather(own[None]).tolist()
+        return [row[0] for row in rows], [int(row[1]) for row in rows]
+
+    def _write_best(self, step: int) -> None:
+        """Write weights that are the best so far; what the last state counts on stays."""
+        self.write_checkpoint(best_directory(self.output, step))
+        if self.is_world_process_zero():
+            remove_all_but(self.output, {step, self._kept_best})
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        """Write the state and declare it complete when all ranks have written their parts."""
+        step, started = self.state.global_step, time.monotonic()
+        super()._save_checkpoint(model, trial)
+        losses, tokens = self._gather_tallies()  # a barrier, too
+        self._kept_best = self.history.best_step
+        if not self.is_world_process_zero():
+            return
+        content = {
+            "history": self.history.rows,
+            "first_step": self._tally.first_step,
+            "losses": losses,
+            "tokens": tokens,
+            "seconds": self.speed.seconds,
+        }
+        complete_state(self.output / f"{PREFIX_CHECKPOINT_DIR}-{step}", content)
+        remove_all_but(self.output, {self._kept_best})
+        logger.info("step %d: state kept in %.1f s", step, time.monotonic() - started)
+
+    def _restore(self, state: Path) -> None:
+        """Take up what the state says beside the Trainer's own files."""
+        content, rank = read_state(state), self.args.process_index
+        self.history.rows[:] = content["history"]
+        self._kept_best = self.history.best_step
+        self._tally.loss.fill_(content["losses"][rank])
+        self._tally.first_step = content["first_step"]
+        self._tally.tokens = content["tokens"][rank]
+        self.speed.seconds = content["seconds"]
+        logger.info("going on from the state in %s", state)
 
 
 def sum_row_losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -177,6 +302,21 @@ def _weigh_by_tokens(rows: EvalPrediction) -> dict[str, float]:
     """Return the loss per target token over the whole evaluation set, and its perplexity."""
     loss = float(np.sum(rows.predictions) / np.sum(rows.label_ids))
     return {"loss": loss, "perplexity": math.exp(loss) if loss < 700 else math.inf}
+
+
+class LossGuard(TrainerCallback):
+    """Stops the training at the step whose loss is not a number, on all ranks, and says which."""
+
+    def __init__(self, trainer: "CheckpointingTrainer") -> None:
+        self._trainer = trainer
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Look at the loss of the step; raise LossError with its rows when it is not finite."""
+        rows = self._trainer.forget_step()
+        if largest(int(not self._trainer.loss_is_finite()), args.device):
+            raise LossError(state.global_step, self._trainer.learning_rate, gather_lists(rows))
 
 
 class ProgressLines(TrainerCallback):

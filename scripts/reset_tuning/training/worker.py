@@ -1,4 +1,4 @@
-"""What every rank of a training does: encode, load, train, write the best and last weights."""
+"""What every rank of a training does: encode, load, train or go on, write the last weights."""
 
 import json
 import logging
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reset_tuning.errors import InputError
+from reset_tuning.files import atomic_path
 from reset_tuning.seeds import draw_seed
-from reset_tuning.training.checkpoints import link_checkpoint
-from reset_tuning.training.launch import REPORT
+from reset_tuning.training.checkpoints import best_directory, link_checkpoint
 from reset_tuning.training.settings import (
     SCHEDULES,
     BatchGeometry,
@@ -21,10 +21,12 @@ from reset_tuning.training.settings import (
     batch_geometry,
     read_settings,
 )
+from reset_tuning.training.state import REPORT
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase, TrainingArguments
 
+    from reset_tuning.training.interruption import Interruption
     from reset_tuning.training.trainer import CheckpointingTrainer
 
 logger = logging.getLogger(__name__)
@@ -35,25 +37,62 @@ _WAIT_SECONDS = 0.2
 def train(job: TrainingJob) -> None:
     """Carry out one rank's part; rank 0 leaves best/, last/, history.csv and report.json in output.
 
-    Must run under torchrun. Raises InputError for settings, rows or weights that cannot be used.
+    Must run under torchrun. Raises InputError for settings, rows or weights that cannot be used,
+    for a loss that is not a number, and after a stop: then the state is complete and the same
+    command goes on from it.
     """
     settings = read_settings(Path(job.settings))
     rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    geometry = batch_geometry(settings.training, ranks)
+    geometry = batch_geometry(settings.training, job.launch.micro_batch_size, ranks)
     tokenizer = _load_tokenizer(job.base)
     _silence_bars()
     _encode_once(job, settings, tokenizer, rank)
-    _limit_threads(max(1, job.threads // int(os.environ["LOCAL_WORLD_SIZE"])))
+    _limit_threads(max(1, job.launch.threads // int(os.environ["LOCAL_WORLD_SIZE"])))
 
     from reset_tuning.training.distributed import process_group
 
-    with process_group() as accelerator_config:
+    with process_group(with_deepspeed=settings.training.deepspeed is not None) as accelerator:
         config = _load_config(job.base, tokenizer)
-        arguments = _training_arguments(job, settings, geometry, config, accelerator_config)
-        trainer = _build_trainer(job, settings, tokenizer, arguments)
-        started = time.monotonic()
-        trainer.train()
-        _finish(job, trainer, geometry, time.monotonic() - started)
+        arguments = _training_arguments(job, settings, geometry, config, accelerator)
+        interruption = _interruption(job)
+        trainer = _build_trainer(job, settings, tokenizer, arguments, interruption)
+        _train(job, trainer)
+        if interruption.reason is None:
+            _finish(job, trainer, geometry)
+    if interruption.reason is not None:
+        raise InputError(
+            f"training was stopped by {interruption.reason} after step "
+            f"{trainer.state.global_step} of {trainer.state.max_steps}; its state is kept in "
+            f"{job.output}, and the same command goes on from there"
+        )
+
+
+def _interruption(job: TrainingJob) -> "Interruption":
+    from reset_tuning.training.interruption import Interruption
+
+    return Interruption(job.launch.resume_minutes, job.stop_at)
+
+
+def _train(job: TrainingJob, trainer: "CheckpointingTrainer") -> None:
+    """Train to the end or to a stop; tell which examples made a loss that is not a number."""
+    from reset_tuning.training.trainer import LossError
+
+    try:
+        trainer.train_from_last_state()
+    except LossError as error:
+        examples = _example_ids(Path(job.train), error.rows)
+        raise InputError(
+            f"training diverged: the loss of step {error.step} is not a number, with a learning "
+            f"rate of {error.learning_rate:.3g} on the examples {examples}; lower "
+            "training.learning_rate, or look at those rows"
+        ) from error
+
+
+def _example_ids(table: Path, rows: list[int]) -> str:
+    import pyarrow.parquet as pq
+
+    ids = pq.read_table(table, columns=["example_id"])["example_id"]
+    return ", ".join(ids[row].as_py() for row in rows)
 
 
 def _silence_bars() -> None:
@@ -105,10 +144,12 @@ def _encode_once(
     from reset_tuning.training.encoding import Encoder, encode_file
 
     done = Path(job.output) / "encoded"
-    if rank == 0:
+    n_evaluated = settings.training.evaluation_examples
+    if rank == 0 and not done.exists():
         encoder = Encoder(tokenizer, settings.max_length)
-        for name, table in (("train", job.train), ("validation", job.validation)):
-            encode_file(Path(table), encoder, _cache(job, name), processes=job.threads)
+        tables = {"train": (job.train, None), "validation": (job.validation, n_evaluated)}
+        for name, (table, most) in tables.items():
+            encode_file(Path(table), encoder, _cache(job, name), job.launch.threads, most)
         done.touch()
     while not done.exists():
         time.sleep(_WAIT_SECONDS)
@@ -136,19 +177,18 @@ def _training_arguments(
     return TrainingArguments(
         output_dir=job.output,
         accelerator_config=accelerator_config,
-        deepspeed=deepspeed_config(
-            Path(training.deepspeed), shape=model_shape(config), on_gpu=on_gpu
-        ),
+        deepspeed=training.deepspeed
+        and deepspeed_config(Path(training.deepspeed), shape=model_shape(config), on_gpu=on_gpu),
         use_cpu=not on_gpu,
         bf16=settings.dtype == "bfloat16",
-        activation_checkpointing=training.gradient_checkpointing,
+        activation_checkpointing=job.launch.gradient_checkpointing,
         num_train_epochs=training.epochs,
         per_device_train_batch_size=geometry.micro_batch_size,
         gradient_accumulation_steps=geometry.accumulation_steps,
-        per_device_eval_batch_size=training.evaluation_batch_size,
+        per_device_eval_batch_size=job.launch.evaluation_batch_size,
         eval_strategy="steps",
         eval_steps=training.evaluation_steps,
-        save_strategy="no",  # the best and last weights are written by CheckpointingTrainer
+        save_strategy="no",  # CheckpointingTrainer writes weights, Interruption asks for states
         logging_strategy="no",
         logging_nan_inf_filter=False,  # a loss that is not finite must be seen, and costs no sync
         optim="adamw_torch",
@@ -162,7 +202,8 @@ def _training_arguments(
         dataloader_pin_memory=on_gpu,
         train_sampling_strategy="group_by_length" if training.group_by_length else "random",
         remove_unused_columns=False,
-        report_to=[],
+        report_to=[job.launch.report_to],
+        run_name=f"{job.run}-seed-{job.seed}",
         disable_tqdm=True,
         log_level="warning",
     )
@@ -173,12 +214,13 @@ def _build_trainer(
     settings: RunSettings,
     tokenizer: "PreTrainedTokenizerBase",
     arguments: "TrainingArguments",
+    interruption: "Interruption",
 ) -> "CheckpointingTrainer":
     """Load the base's weights, partitioned as they are read, and the encoded rows."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    from reset_tuning.training.encoding import collate, load_encoded
+    from reset_tuning.training.encoding import collate, load_encoded, pack, row_lengths
     from reset_tuning.training.trainer import CheckpointingTrainer
 
     # After TrainingArguments: they announce ZeRO-3, and from_pretrained then never holds it whole.
@@ -191,30 +233,37 @@ def _build_trainer(
     except (OSError, ValueError, ImportError) as error:
         raise InputError(f"the weights of the base {job.base} cannot be loaded: {error}") from error
     padding = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    padded = partial(collate, pad_token_id=padding)
+    rows = load_encoded(_cache(job, "train"))
     return CheckpointingTrainer(
         model=model,
         args=arguments,
         tokenizer=tokenizer,
         output=Path(job.output),
-        train_dataset=load_encoded(_cache(job, "train")),
+        lengths=row_lengths(rows),
+        callbacks=[interruption],
+        train_dataset=rows,
         eval_dataset=load_encoded(_cache(job, "validation"), by_length=True),
-        data_collator=partial(collate, pad_token_id=padding),
+        data_collator=pack if settings.training.packing else padded,
+        evaluation_collator=padded,
     )
 
 
-def _finish(
-    job: TrainingJob, trainer: "CheckpointingTrainer", geometry: BatchGeometry, seconds: float
-) -> None:
-    """Write the last weights, the history and the report."""
-    best_is_last = trainer.history.best_step == trainer.state.global_step
+def _finish(job: TrainingJob, trainer: "CheckpointingTrainer", geometry: BatchGeometry) -> None:
+    """Write the last weights and the history, then the report: its presence means finished."""
+    output, best_step = Path(job.output), trainer.history.best_step
+    best_is_last = best_step == trainer.state.global_step
     if not best_is_last:
-        trainer.write_checkpoint(Path(job.output) / "last")
+        trainer.write_checkpoint(output / "last")
     if not trainer.is_world_process_zero():
         return
+    best = best_directory(output, best_step)
+    link_checkpoint(best, output / "best")
     if best_is_last:
-        link_checkpoint(Path(job.output) / "best", Path(job.output) / "last")
+        link_checkpoint(best, output / "last")
     _write_history(job, trainer)
-    (Path(job.output) / REPORT).write_text(json.dumps(_report(trainer, geometry, seconds)))
+    with atomic_path(output / REPORT) as temporary:
+        temporary.write_text(json.dumps(_report(trainer, geometry)))
 
 
 def _write_history(job: TrainingJob, trainer: "CheckpointingTrainer") -> None:
@@ -226,25 +275,23 @@ def _write_history(job: TrainingJob, trainer: "CheckpointingTrainer") -> None:
     write_table(pd.DataFrame(rows), Path(job.output) / "history.csv", "history")
 
 
-def _report(
-    trainer: "CheckpointingTrainer", geometry: BatchGeometry, seconds: float
-) -> dict[str, Any]:
+def _report(trainer: "CheckpointingTrainer", geometry: BatchGeometry) -> dict[str, Any]:
     """Return what only the worker knows of its run, for provenance.json."""
     import torch
 
-    from reset_tuning.training.encoding import row_lengths
-
-    tokens = round(sum(row_lengths(trainer.train_dataset)) * trainer.state.epoch)
+    seconds, tokens = trainer.speed.seconds, trainer.history.rows[-1]["tokens"]
     on_gpu = torch.cuda.is_available()
     return {
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
         "geometry": asdict(geometry),
-        "zero_stage": 3,
+        "zero_stage": 3 if trainer.is_deepspeed_enabled else None,
         "steps": trainer.state.global_step,
         "best_step": trainer.history.best_step,
         "base_commit": getattr(trainer.model.config, "_commit_hash", None),
         "train_rows": len(trainer.train_dataset),
         "train_tokens": tokens,
         "train_seconds": round(seconds, 3),
+        "peak_memory_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2) if on_gpu else None,
+        "gpu_seconds": round(seconds * geometry.ranks, 3) if on_gpu else 0.0,
         "tokens_per_second": round(tokens / seconds, 1),
     }

@@ -15,8 +15,10 @@ from reset_tuning.training.encoding import (
     collate,
     encode_file,
     load_encoded,
+    pack,
     row_lengths,
 )
+from reset_tuning.training.trainer import sum_row_losses
 
 
 def encode(prompt: str, response: str, max_length: int = 64) -> tuple[list[int], list[int]]:
@@ -78,7 +80,7 @@ def test_padding_without_a_mask_changes_nothing() -> None:
     encoder = Encoder(word_tokenizer(), 64)
     encoded = encoder({"prompt": ["w1 w2 w3 w4 w5 w6", "w7"], "response": ["w8", "w9 w1"]})
     rows = [
-        {"input_ids": ids, "labels": labels}
+        {"input_ids": ids, "labels": labels, "row": 0}
         for ids, labels in zip(encoded["input_ids"], encoded["labels"], strict=True)
     ]
     batch = collate(rows, pad_token_id=0)
@@ -90,3 +92,58 @@ def test_padding_without_a_mask_changes_nothing() -> None:
     with torch.no_grad():
         bare, masked = model(**batch).loss, model(**batch, attention_mask=mask).loss
     torch.testing.assert_close(bare, masked)
+
+
+def test_packed_rows_have_the_losses_that_they_have_alone() -> None:
+    encoder = Encoder(word_tokenizer(), 64)
+    prompts, responses = ["w1 w2 w3 w4 w5 w6", "w7", "w9 w9"], ["w8", "w9 w1", "w2 w3 w4"]
+    encoded = encoder({"prompt": prompts, "response": responses})
+    rows = [
+        {"input_ids": ids, "labels": labels, "row": number}
+        for number, (ids, labels) in enumerate(
+            zip(encoded["input_ids"], encoded["labels"], strict=True)
+        )
+    ]
+    batch = pack(rows)
+    assert batch["input_ids"].shape == (1, 9 + 5 + 7)
+    assert batch["row"].tolist() == [0, 1, 2]
+    model = tiny_llama().eval()
+    with torch.no_grad():
+        # As the Trainer calls it: with a cache, transformers would not look for packed rows.
+        inputs = {name: batch[name] for name in ("input_ids", "position_ids")}
+        packed = model(**inputs, use_cache=False).logits
+        total, count = sum_row_losses(packed, batch["labels"])
+        alone = [
+            sum_row_losses(
+                model(input_ids=torch.tensor([row["input_ids"]])).logits,
+                torch.tensor([row["labels"]]),
+            )
+            for row in rows
+        ]
+    assert int(count) == sum(int(number) for _, number in alone) == 2 + 3 + 4
+    assert float(total) == pytest.approx(sum(float(loss) for loss, _ in alone), rel=1e-6)
+
+
+def test_a_bounded_evaluation_always_takes_the_same_rows(tmp_path: Path) -> None:
+    encoder = Encoder(word_tokenizer(), 64)
+    frame = mixture_rows(40, seed=3)
+    taken = []
+    for name, rows in (("a", frame), ("b", frame.iloc[::-1])):
+        write_table(rows, tmp_path / f"{name}.parquet", "mixture")
+        encode_file(tmp_path / f"{name}.parquet", encoder, tmp_path / f"{name}.arrow", most=7)
+        stored = pd.read_parquet(tmp_path / f"{name}.parquet")["example_id"]
+        encoded = load_encoded(tmp_path / f"{name}.arrow")
+        taken.append({stored.iloc[row] for row in encoded["row"]})
+    assert len(taken[0]) == 7
+    assert taken[0] == taken[1]
+
+
+def test_rows_that_are_all_prompt_are_left_out_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = mixture_rows(5, seed=3)
+    frame.loc[[1, 3], "response"] = ["", "  "]
+    frame.to_parquet(tmp_path / "rows.parquet")
+    encode_file(tmp_path / "rows.parquet", Encoder(word_tokenizer(), 64), tmp_path / "rows.arrow")
+    assert load_encoded(tmp_path / "rows.arrow")["row"][:] == [0, 2, 4]
+    assert "2 rows are all prompt" in caplog.text

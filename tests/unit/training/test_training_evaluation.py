@@ -37,6 +37,8 @@ def test_row_losses_are_those_of_a_loop() -> None:
 def evaluate(folder: Path, batch_size: int) -> dict[str, float]:
     frame = mixture_rows(37, seed=2)
     encoded = Encoder(word_tokenizer(), 64)(frame.to_dict("list"))
+    encoded["row"] = list(range(len(frame)))
+    padded = partial(collate, pad_token_id=0)
     arguments = TrainingArguments(
         output_dir=str(folder),
         per_device_eval_batch_size=batch_size,
@@ -51,7 +53,8 @@ def evaluate(folder: Path, batch_size: int) -> dict[str, float]:
         tokenizer=word_tokenizer(),
         output=folder,
         eval_dataset=Dataset.from_dict(encoded),
-        data_collator=partial(collate, pad_token_id=0),
+        data_collator=padded,
+        evaluation_collator=padded,
     )
     return trainer.evaluate()
 

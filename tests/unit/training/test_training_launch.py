@@ -27,6 +27,31 @@ def test_command_starts_one_process_per_rank() -> None:
     assert launch.WORKER.is_file()
 
 
+def test_several_nodes_start_one_torchrun_each_and_meet_at_the_first() -> None:
+    meeting = launch.Rendezvous(nodes=4, job_id="17", first_node="gpu03")
+    command = launch.build_command(8, Path("trainer/job.json"), meeting)
+    assert command[:5] == [*("srun", "--nodes=4", "--ntasks=4", "--ntasks-per-node=1", "--overlap")]
+    assert command[5:8] == [sys.executable, "-m", "torch.distributed.run"]
+    assert "--standalone" not in command
+    for option in ("--nnodes=4", "--rdzv-id=17", "--rdzv-endpoint=gpu03:29500"):
+        assert option in command
+    assert "--nproc-per-node=8" in command
+
+
+def test_the_first_node_is_asked_of_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text('#!/bin/sh\n[ "$3" = "gpu[03-04]" ] && printf "gpu03\\ngpu04\\n"\n')
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    environment = {"SLURM_JOB_ID": "17", "SLURM_JOB_NODELIST": "gpu[03-04]"}
+    assert launch.rendezvous(2, environment) == launch.Rendezvous(2, "17", "gpu03")
+    assert launch.rendezvous(1, {}) is None
+    with pytest.raises(InputError, match="holds 2 nodes"):
+        launch.rendezvous(3, environment)
+    with pytest.raises(InputError, match="needs a SLURM job"):
+        launch.rendezvous(2, {})
+
+
 def test_environment_is_quiet_and_offline_only_for_local_bases(tmp_path: Path) -> None:
     local = launch.build_environment({}, base=str(tmp_path), threads=4, ranks=2, gpus=0)
     assert local["OMP_NUM_THREADS"] == "2"

@@ -10,6 +10,7 @@ from training_world import TRAINING, write_settings
 
 from reset_tuning.errors import InputError
 from reset_tuning.training.settings import (
+    Launch,
     TrainingJob,
     TrainingSettings,
     batch_geometry,
@@ -19,9 +20,8 @@ from reset_tuning.training.settings import (
 )
 
 
-def settings_of(global_batch: int, micro_batch: int) -> TrainingSettings:
-    sizes = {"global_batch_size": global_batch, "micro_batch_size": micro_batch}
-    return TrainingSettings(**TRAINING | sizes)
+def settings_of(global_batch: int) -> TrainingSettings:
+    return TrainingSettings(**TRAINING | {"global_batch_size": global_batch})
 
 
 @given(st.integers(1, 512), st.integers(1, 64), st.integers(1, 16))
@@ -29,7 +29,7 @@ def test_geometry_spreads_exactly_the_global_batch(
     global_batch: int, micro: int, ranks: int
 ) -> None:
     try:
-        geometry = batch_geometry(settings_of(global_batch, micro), ranks)
+        geometry = batch_geometry(settings_of(global_batch), micro, ranks)
     except InputError:
         share = global_batch / ranks
         assert share != int(share) or (share > micro and share % micro)
@@ -46,7 +46,7 @@ def test_geometry_spreads_exactly_the_global_batch(
 def test_geometry_of_the_paper_on_several_machines(
     global_batch: int, ranks: int, micro_batch: int, accumulation: int
 ) -> None:
-    geometry = batch_geometry(settings_of(global_batch, 4), ranks)
+    geometry = batch_geometry(settings_of(global_batch), 4, ranks)
     assert (geometry.micro_batch_size, geometry.accumulation_steps) == (micro_batch, accumulation)
 
 
@@ -65,7 +65,9 @@ def test_settings_are_read_with_their_types(tmp_path: Path) -> None:
         ({"weight_decay": -0.1}, "weight_decay must not be negative"),
         ({"warmup_ratio": 1.0}, "warmup_ratio"),
         ({"schedule": "sinus"}, "cosine, linear, constant"),
-        ({"micro_batch_size": True}, "micro_batch_size must be of type int"),
+        ({"evaluation_steps": True}, "evaluation_steps must be of type int"),
+        ({"evaluation_examples": "all"}, "evaluation_examples must be of type int"),
+        ({"evaluation_examples": 0}, "evaluation_examples must be at least 1"),
         ({"evaluation_steps": 0}, "evaluation_steps must be at least 1"),
         ({"learning_rat": 1e-3}, "unknown or missing keys: learning_rat"),
     ],
@@ -90,5 +92,6 @@ def test_a_missing_key_and_a_broken_file_are_named(tmp_path: Path) -> None:
 
 
 def test_a_job_survives_its_file(tmp_path: Path) -> None:
-    job = TrainingJob("s", "t", "v", "b", "toy", 1, 2, str(tmp_path))
+    launch = Launch(4, 8, gradient_checkpointing=True, nodes=2, runtime=60)
+    job = TrainingJob("s", "t", "v", "b", "toy", 1, str(tmp_path), launch, stop_at=1.5)
     assert read_job(write_job(job)) == job

@@ -20,13 +20,12 @@ TRAINING: dict[str, Any] = {
     "schedule": "cosine",
     "epochs": 1,
     "global_batch_size": 8,
-    "micro_batch_size": 8,
-    "evaluation_batch_size": 16,
     "evaluation_steps": 5,
+    "evaluation_examples": None,
     "gradient_clipping": 1.0,
-    "gradient_checkpointing": False,
     "deepspeed": "resources/deepspeed/zero3.json",
 }
+LAUNCH = {"micro_batch_size": 8, "evaluation_batch_size": 16, "gradient_checkpointing": 0}
 
 
 def word_tokenizer() -> PreTrainedTokenizerFast:

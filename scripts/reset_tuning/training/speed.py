@@ -1,0 +1,84 @@
+"""Tokens per second, and the share of the device's peak that the model's arithmetic reaches."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+from transformers import PreTrainedModel, TrainingArguments
+
+# Dense bf16 operations per second, from NVIDIA's data sheets; the first name that fits counts.
+_PEAKS = {
+    "B200": 2250e12,
+    "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+}
+
+
+class Speed:
+    """A clock that runs while steps are made and stands still during evaluations."""
+
+    def __init__(
+        self,
+        operations_per_token: float,
+        peak: float | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.seconds = 0.0  # of training in all, earlier jobs of the same training included
+        self._operations = operations_per_token
+        self._peak = peak
+        self._clock = clock
+        self._started: float | None = None
+        self._interval = 0.0
+        self._tokens = 0
+
+    @classmethod
+    def of(cls, model: PreTrainedModel, mean_length: float, args: TrainingArguments) -> Self:
+        """Return the clock of a model that is trained on rows of `mean_length` tokens."""
+        device = torch.cuda.get_device_name() if args.device.type == "cuda" else None
+        peak = peak_operations(device) if args.bf16 else None
+        config = model.config.get_text_config()
+        return cls(
+            operations_per_token(
+                sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters()),
+                config.num_hidden_layers,
+                config.hidden_size,
+                mean_length,
+            ),
+            peak,
+        )
+
+    def start(self, tokens: int) -> None:
+        """Begin an interval; `tokens` have been seen so far by all ranks."""
+        self._started, self._tokens = self._clock(), tokens
+
+    def stop(self) -> None:
+        """End the interval."""
+        if self._started is not None:
+            self._interval = self._clock() - self._started
+            self.seconds += self._interval
+            self._started = None
+
+    def rates(self, tokens: int, ranks: int) -> dict[str, Any]:
+        """Return tokens_per_second of all ranks and mfu of the interval that has ended."""
+        rate = (tokens - self._tokens) / max(self._interval, 1e-9)
+        mfu = None if self._peak is None else rate * self._operations / (self._peak * ranks)
+        return {"tokens_per_second": rate, "mfu": mfu}
+
+
+def operations_per_token(
+    parameters: int, layers: int, hidden_size: int, mean_length: float
+) -> float:
+    """Return the operations of one token's forward and backward pass.
+
+    6 N + 12 L H T, as in appendix B of the PaLM paper: recomputed activations do not count.
+    """
+    return 6.0 * parameters + 12.0 * layers * hidden_size * mean_length
+
+
+def peak_operations(device: str | None) -> float | None:
+    """Return a device's dense bf16 operations per second; None where they are not known."""
+    return next((peak for name, peak in _PEAKS.items() if device and name in device), None)

@@ -1,0 +1,126 @@
+"""The directory of a training's unfinished files, and what tells whether it may go on there.
+
+It lies beside the declared outputs and is none of them, so it survives a failed job. Inside:
+fingerprint.json, the encoded rows, checkpoint-<step>/ (optimiser, partitioned weights, random
+states; complete when it holds complete.json), best-<step>/ (weights), and at the end last/,
+history.csv and report.json.
+"""
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reset_tuning.errors import InputError
+from reset_tuning.files import atomic_path
+
+logger = logging.getLogger(__name__)
+
+# Raise it when a state that was written before can no longer be gone on from.
+STATE_FORMAT = 1
+
+FAILURE = "failure.txt"  # the sentence that a rank leaves about bad input
+REPORT = "report.json"  # what rank 0 says of a finished training; its last file
+_FINGERPRINT = "fingerprint.json"
+_COMPLETE = "complete.json"
+_PREFIX = "checkpoint-"
+
+
+def open_directory(directory: Path, identity: Mapping[str, Any], ranks: int) -> None:
+    """Make the directory ready: keep what belongs to this training, set aside what does not.
+
+    `identity` is everything that decides what is learnt. Raises InputError when a state of this
+    very training was written by another number of ranks: DeepSpeed's partitions fit that one only.
+    """
+    wanted = json.loads(json.dumps({"state_format": STATE_FORMAT, **identity}))
+    found = _read(directory / _FINGERPRINT)
+    if found is not None and found.get("training") != wanted:
+        _set_aside(directory, _differences(found.get("training"), wanted))
+    elif found is not None and found["ranks"] != ranks and _unfinished_state(directory):
+        raise InputError(
+            f"{directory} holds the state of this training by {found['ranks']} ranks, but this job "
+            f"has {ranks}: give it {found['ranks']}, or delete that directory to start again"
+        )
+    elif found is None and directory.exists():
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / FAILURE).unlink(missing_ok=True)
+    _write(directory / _FINGERPRINT, {"training": wanted, "ranks": ranks})
+
+
+def last_state(directory: Path) -> Path | None:
+    """Return the newest complete state, or None; half-written ones do not count."""
+    return max(_states(directory), key=_step_of, default=None)
+
+
+def read_state(state: Path) -> dict[str, Any]:
+    """Return what was given to `complete_state`."""
+    return json.loads((state / _COMPLETE).read_text())
+
+
+def complete_state(state: Path, content: Mapping[str, Any]) -> None:
+    """Declare a written state complete, then remove the older ones and half-written rests."""
+    _write(state / _COMPLETE, content)
+    for other in state.parent.glob(f"{_PREFIX}*"):
+        if other != state:
+            shutil.rmtree(other)
+
+
+def is_finished(directory: Path) -> bool:
+    """Tell whether the training in the directory has nothing left to do."""
+    return (directory / REPORT).exists()
+
+
+def is_worth_keeping(directory: Path) -> bool:
+    """Tell whether a failed job leaves something in the directory to go on from."""
+    return is_finished(directory) or last_state(directory) is not None
+
+
+def _unfinished_state(directory: Path) -> bool:
+    return last_state(directory) is not None and not is_finished(directory)
+
+
+def _states(directory: Path) -> list[Path]:
+    return [path.parent for path in directory.glob(f"{_PREFIX}*/{_COMPLETE}") if _read(path)]
+
+
+def _step_of(state: Path) -> int:
+    return int(state.name.removeprefix(_PREFIX))
+
+
+def _set_aside(directory: Path, differences: str) -> None:
+    """Rename a directory of another training; an older one that was set aside makes room."""
+    aside = directory.with_name(f"{directory.name}.stale")
+    shutil.rmtree(aside, ignore_errors=True)
+    directory.rename(aside)
+    logger.warning("the state in %s is of another training (%s differs)", directory, differences)
+    logger.warning("it was moved to %s and training starts from its base", aside)
+
+
+def _differences(found: Any, wanted: Mapping[str, Any], prefix: str = "") -> str:
+    """Name the entries that differ, nested ones by their path."""
+    if not isinstance(found, dict):
+        return prefix or "everything"
+    names = []
+    for key in sorted(found.keys() | wanted.keys()):
+        if found.get(key) != wanted.get(key):
+            name = f"{prefix}{key}"
+            nested = isinstance(wanted.get(key), dict) and isinstance(found.get(key), dict)
+            names.append(_differences(found[key], wanted[key], f"{name}.") if nested else name)
+    return ", ".join(names)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return the JSON object of a file, or None when it is absent or half-written."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")

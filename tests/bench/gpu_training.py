@@ -1,0 +1,180 @@
+"""Tokens per second, MFU and peak memory of a 7B-shaped training on this machine's GPUs.
+
+    python tests/bench/gpu_training.py [--layers 32 --hidden 4096 --rows 128]
+
+A Llama with random weights is trained on rows of 2,048 random tokens through the workflow's own
+entry point, and then by the bare Trainer with the same DeepSpeed file. Published figures to compare
+with: 57.8 % MFU for 7B on one H200, 64 % for FSDP on A100.
+"""
+
+import argparse
+import json
+import logging
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+
+def write_model(folder: Path, layers: int, hidden: int, length: int) -> None:
+    """Write a random Llama in bf16 with a tokenizer of the words t0 to t31999."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    words = ["<pad>", "<s>", "</s>", *(f"t{number}" for number in range(31_997))]
+    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>"
+    ).save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=len(words),
+        hidden_size=hidden,
+        intermediate_size=-(-hidden * 8 // 3 // 256) * 256,
+        num_hidden_layers=layers,
+        num_attention_heads=max(1, hidden // 128),
+        max_position_embeddings=length,
+    )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    with torch.device(device):
+        LlamaForCausalLM(config).bfloat16().save_pretrained(folder, max_shard_size="100GB")
+
+
+def write_rows(path: Path, rows: int, length: int) -> None:
+    """Write rows that fill the whole length, half prompt and half response."""
+    import random
+
+    from reset_tuning.tables import write_table
+
+    draw, half = random.Random(0), (length - 2) // 2
+
+    def text() -> str:
+        return " ".join(f"t{draw.randrange(31_997)}" for _ in range(half))
+
+    frame = pd.DataFrame(
+        {
+            "example_id": [f"row-{number:05d}" for number in range(rows)],
+            "dataset": "toy", "kind": "instruction", "instruction": "x", "context": None,
+            "question": None, "references": [["x"]] * rows, "source_row": "x",
+            "set": "instruction", "copy": 0,
+            "prompt": [text() for _ in range(rows)], "response": [text() for _ in range(rows)],
+            "n_prompt_tokens": half, "n_response_tokens": half, "n_context_tokens_cut": 0,
+        }
+    )  # fmt: skip
+    write_table(frame, path, "mixture")
+
+
+def write_settings(path: Path, global_batch: int, length: int) -> None:
+    settings = {
+        "run": "bench", "base": "bench", "data": {"mixture": "bench"}, "max_length": length,
+        "dtype": "bfloat16", "attention": "sdpa",
+        "training": {
+            "learning_rate": 1e-5, "weight_decay": 0.0, "warmup_ratio": 0.0, "schedule": "constant",
+            "epochs": 1, "global_batch_size": global_batch, "evaluation_steps": 10_000,
+            "evaluation_examples": None, "gradient_clipping": 1.0,
+            "deepspeed": "resources/deepspeed/zero3.json",
+        },
+    }  # fmt: skip
+    path.write_text(json.dumps(settings))
+
+
+def train_bare(folder: Path, options: argparse.Namespace) -> None:
+    """Train the same rows with transformers' own Trainer; one rank, started by torchrun."""
+    import os
+    import time
+
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
+
+    from reset_tuning.training.distributed import process_group
+    from reset_tuning.training.encoding import Encoder, collate
+
+    encoder = Encoder(AutoTokenizer.from_pretrained(folder / "base"), options.length)
+    frame = pd.read_parquet(folder / "train.parquet")
+    encoded = encoder(frame.to_dict("list"))
+    rows = [
+        {"input_ids": ids, "labels": labels, "row": 0}
+        for ids, labels in zip(*encoded.values(), strict=True)
+    ]
+
+    def batch(rows: list[dict]) -> dict:
+        return {name: value for name, value in collate(rows, 0).items() if name != "row"}
+
+    with process_group() as accelerator_config:
+        share = options.global_batch // int(os.environ["WORLD_SIZE"])
+        micro = min(share, options.micro_batch)
+        arguments = TrainingArguments(
+            output_dir=str(folder / "bare"), accelerator_config=accelerator_config,
+            deepspeed=str(ROOT / "resources/deepspeed/zero3.json"),
+            use_cpu=not torch.cuda.is_available(), bf16=True, activation_checkpointing=True,
+            per_device_train_batch_size=micro, gradient_accumulation_steps=share // micro,
+            num_train_epochs=1, learning_rate=1e-5, save_strategy="no", logging_strategy="no",
+            report_to=[], disable_tqdm=True, remove_unused_columns=False,
+        )  # fmt: skip
+        model = AutoModelForCausalLM.from_pretrained(folder / "base", dtype=torch.bfloat16)
+        trainer = Trainer(model=model, args=arguments, train_dataset=rows, data_collator=batch)
+        started = time.monotonic()
+        trainer.train()
+        seconds = time.monotonic() - started
+    if int(os.environ["RANK"]) == 0:
+        tokens = sum(len(row["input_ids"]) for row in rows)
+        print(f"bare Trainer: {tokens / seconds:.0f} tokens/s, start of the engine included")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--layers", type=int, default=32)
+    parser.add_argument("--hidden", type=int, default=4096)
+    parser.add_argument("--length", type=int, default=2048)
+    parser.add_argument("--rows", type=int, default=128)
+    parser.add_argument("--global-batch", type=int, default=16)
+    parser.add_argument("--micro-batch", type=int, default=4)
+    parser.add_argument("--bare", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.bare:
+        train_bare(options.bare, options)
+        return
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+
+    import launch_training
+    from reset_tuning.training.checkpoints import MODEL_FILES
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_model(folder / "base", options.layers, options.hidden, options.length)
+        write_rows(folder / "train.parquet", options.rows, options.length)
+        write_rows(folder / "validation.parquet", 2, options.length)
+        write_settings(folder / "run.json", options.global_batch, options.length)
+        weights = {
+            f"{checkpoint}_{name}": folder / checkpoint / file
+            for checkpoint in ("best", "last")
+            for name, file in MODEL_FILES.items()
+        }
+        launch_training.main(
+            settings=folder / "run.json", train=folder / "train.parquet",
+            validation=folder / "validation.parquet", base=[], base_path=str(folder / "base"),
+            deepspeed=ROOT / "resources/deepspeed/zero3.json", run="bench", seed=1,
+            history=folder / "history.csv", provenance=folder / "provenance.json",
+            micro_batch_size=options.micro_batch, evaluation_batch_size=1,
+            gradient_checkpointing=1, resume_minutes=10_000, **weights,
+        )  # fmt: skip
+        report = json.loads((folder / "provenance.json").read_text())["training"]
+        history = pd.read_csv(folder / "history.csv")
+        ranks = report["geometry"]["ranks"]
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        subprocess.run(
+            [*torchrun, f"--nproc-per-node={ranks}", __file__, *sys.argv[1:], "--bare", folder],
+            check=True,
+        )
+    print(json.dumps(report, indent=2))
+    print(f"tokens/s {history['tokens_per_second'].iloc[-1]:.0f}, MFU {history['mfu'].iloc[-1]}")
+
+
+if __name__ == "__main__":
+    main()

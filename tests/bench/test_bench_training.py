@@ -1,0 +1,148 @@
+"""What the Trainer and ZeRO-3 cost beside a bare loop, and what padding costs: ratios."""
+
+import json
+import os
+import random
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from helpers import ROOT, copy_tree, run_snakemake
+from reset_tuning.tables import read_table, write_table
+from reset_tuning.training.encoding import Encoder, collate
+from reset_tuning.training.settings import TrainingSettings
+
+BASE = ROOT / "resources" / "mini" / "base"
+ROWS, BATCH, WORDS = 1280, 16, 110
+ZERO = "resources/deepspeed/zero3.json"
+
+
+def write_inputs(folder: Path) -> None:
+    """Write rows of the miniature's words, a prompt of about 110 and a response of about 20."""
+    words = [word for word in AutoTokenizer.from_pretrained(BASE).get_vocab() if word.isalpha()]
+    draw = random.Random(0)
+
+    def text(length: int) -> str:
+        return " ".join(draw.choices(words, k=draw.randint(length // 2, length)))
+
+    for name, count in (("train", ROWS), ("validation", 16)):
+        frame = pd.DataFrame(
+            {
+                "example_id": [f"{name}-{number:05d}" for number in range(count)],
+                "dataset": "toy", "kind": "instruction", "instruction": "x", "context": None,
+                "question": None, "references": [["x"]] * count, "source_row": "x",
+                "set": "instruction", "copy": 0,
+                "prompt": [text(WORDS) for _ in range(count)],
+                "response": [text(20) for _ in range(count)],
+                "n_prompt_tokens": 1, "n_response_tokens": 1, "n_context_tokens_cut": 0,
+            }
+        )  # fmt: skip
+        write_table(frame, folder / f"{name}.parquet", "mixture")
+
+
+def write_settings(folder: Path, deepspeed: str | None) -> Path:
+    training = TrainingSettings(
+        learning_rate=1e-4, weight_decay=0.0, warmup_ratio=0.0, schedule="constant", epochs=1.0,
+        global_batch_size=BATCH, evaluation_steps=10_000, evaluation_examples=None,
+        gradient_clipping=1.0, deepspeed=deepspeed,
+    )  # fmt: skip
+    settings = {
+        "run": "toy", "base": "llama-7b", "data": {"mixture": "toy"}, "max_length": 256,
+        "dtype": "float32", "attention": "sdpa", "training": vars(training),
+    }  # fmt: skip
+    path = folder / "run.json"
+    path.write_text(json.dumps(settings))
+    return path
+
+
+def trained_seconds(folder: Path, deepspeed: str | None) -> float:
+    """Return the seconds of all steps of a training through the script, evaluations left out."""
+    import launch_training
+    from reset_tuning.training.checkpoints import MODEL_FILES
+
+    target = folder / ("zero" if deepspeed else "plain")
+    weights = {
+        f"{checkpoint}_{name}": target / checkpoint / file
+        for checkpoint in ("best", "last")
+        for name, file in MODEL_FILES.items()
+    }
+    launch_training.main(
+        settings=write_settings(folder, deepspeed), train=folder / "train.parquet",
+        validation=folder / "validation.parquet", base=[], base_path=str(BASE), run="toy", seed=1,
+        deepspeed=ROOT / deepspeed if deepspeed else [], history=target / "history.csv",
+        provenance=target / "provenance.json", micro_batch_size=BATCH, evaluation_batch_size=16,
+        gradient_checkpointing=0, **weights,
+    )  # fmt: skip
+    return json.loads((target / "provenance.json").read_text())["training"]["train_seconds"]
+
+
+def bare_seconds(folder: Path) -> float:
+    """Return the seconds of the same number of steps in a loop of nothing but PyTorch."""
+    torch.set_num_threads(1)
+    model = AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32).train()
+    frame = read_table(folder / "train.parquet", "mixture")
+    encoded = Encoder(AutoTokenizer.from_pretrained(BASE), 256)(frame.to_dict("list"))
+    rows = [
+        {"input_ids": ids, "labels": labels, "row": number}
+        for number, (ids, labels) in enumerate(zip(*encoded.values(), strict=True))
+    ]
+    random.Random(0).shuffle(rows)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    started = time.monotonic()
+    for start in range(0, ROWS, BATCH):
+        batch = collate(rows[start : start + BATCH], pad_token_id=0)
+        model(input_ids=batch["input_ids"], labels=batch["labels"]).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    return time.monotonic() - started
+
+
+def test_a_step_beside_a_bare_loop(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    bare = bare_seconds(tmp_path)
+    plain, zero = trained_seconds(tmp_path, None), trained_seconds(tmp_path, ZERO)
+    bare = min(bare, bare_seconds(tmp_path))
+    print(f"\ntraining: a step of the Trainer costs {plain / bare:.2f} x a bare loop's")
+    print(f"training: a step under ZeRO-3 on one rank costs {zero / bare:.2f} x a bare loop's")
+
+
+@pytest.mark.skipif("RESET_RAW_DIR" not in os.environ, reason="set RESET_RAW_DIR to raw data")
+def test_padding_of_the_real_instruction_mix(tmp_path: Path) -> None:
+    tree = copy_tree(tmp_path / "workflow")
+    sizes = "".join(
+        f"  {name}: {{splits: {{train: {{size: 2000}}}}}}\n"
+        for name in ("dolly", "sharegpt", "self_instruct", "oasst1")
+    )
+    (tree / "large.yaml").write_text(f"prompt: {{max_length: 2048}}\ndatasets:\n{sizes}")
+    mixture = "results/local_raw/mixtures/instruction/train.parquet"
+    result = run_snakemake(
+        tree, "--profile", "profiles/local_raw", mixture,
+        "--configfile", "config/local_raw.yaml", "large.yaml",
+        RESET_RAW_DIR=str(Path(os.environ["RESET_RAW_DIR"]).resolve()),
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout
+    frame = read_table(tree / mixture, "mixture")
+    lengths = (frame["n_prompt_tokens"] + frame["n_response_tokens"] + 2).tolist()
+    grouped = list(LengthGroupedSampler(32, lengths=lengths, generator=seeded()))
+    ungrouped = torch.randperm(len(lengths), generator=seeded()).tolist()
+    print(
+        f"\npadding at batch 32 on {len(lengths)} real instruction rows: "
+        f"{padding(grouped, lengths):.1%} grouped, {padding(ungrouped, lengths):.1%} ungrouped"
+    )
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(1)
+
+
+def padding(order: list[int], lengths: list[int]) -> float:
+    """Return the share of padding in batches of 32 taken in this order."""
+    batches = [[lengths[row] for row in order[at : at + 32]] for at in range(0, len(order), 32)]
+    padded = sum(len(batch) * max(batch) for batch in batches)
+    return 1 - sum(map(sum, batches)) / padded

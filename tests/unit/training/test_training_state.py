@@ -1,0 +1,210 @@
+"""Which state a training may go on from, and when it is asked to keep one or to stop."""
+
+import errno
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers import TrainerControl, TrainerState
+
+from reset_tuning.errors import InputError
+from reset_tuning.training.checkpoints import best_directory, publish, remove_all_but
+from reset_tuning.training.failures import explain
+from reset_tuning.training.interruption import STOP_SIGNALS, Interruption
+from reset_tuning.training.settings import Launch, TrainingJob
+from reset_tuning.training.speed import Speed, operations_per_token, peak_operations
+from reset_tuning.training.state import (
+    FAILURE,
+    REPORT,
+    complete_state,
+    is_worth_keeping,
+    last_state,
+    open_directory,
+    read_state,
+)
+
+IDENTITY: dict[str, Any] = {"seed": 1, "settings": {"training": {"epochs": 1.0}}, "inputs": {}}
+
+
+def keep(directory: Path, step: int) -> Path:
+    """Write a state as a training does: its files first, then the word that it is complete."""
+    state = directory / f"checkpoint-{step}"
+    state.mkdir(parents=True)
+    (state / "weights").write_text("1")
+    complete_state(state, {"step": step})
+    return state
+
+
+def test_the_newest_complete_state_counts_and_older_ones_go(tmp_path: Path) -> None:
+    open_directory(tmp_path / "t", IDENTITY, 1)
+    assert last_state(tmp_path / "t") is None
+    keep(tmp_path / "t", 9)
+    state = keep(tmp_path / "t", 10)  # not 9 by the order of names
+    (tmp_path / "t" / "checkpoint-11").mkdir()
+    assert last_state(tmp_path / "t") == state
+    assert read_state(state) == {"step": 10}
+    assert not (tmp_path / "t" / "checkpoint-9").exists()
+
+
+def test_a_word_that_is_half_written_is_none(tmp_path: Path) -> None:
+    state = keep(tmp_path / "t", 3)
+    (state / "complete.json").write_text('{"st')
+    assert last_state(tmp_path / "t") is None
+    assert not is_worth_keeping(tmp_path / "t")
+
+
+def test_the_same_training_finds_its_state(tmp_path: Path) -> None:
+    open_directory(tmp_path / "t", IDENTITY, 2)
+    keep(tmp_path / "t", 3)
+    (tmp_path / "t" / FAILURE).write_text("an older failure")
+    open_directory(tmp_path / "t", dict(reversed(IDENTITY.items())), 2)
+    assert last_state(tmp_path / "t") is not None
+    assert not (tmp_path / "t" / FAILURE).exists()
+
+
+def test_another_training_sets_it_aside_and_says_what_differs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_directory(tmp_path / "t", IDENTITY, 1)
+    keep(tmp_path / "t", 3)
+    changed = IDENTITY | {"settings": {"training": {"epochs": 3.0}}}
+    open_directory(tmp_path / "t", changed, 1)
+    assert last_state(tmp_path / "t") is None
+    assert last_state(tmp_path / "t.stale") is not None
+    assert "settings.training.epochs differs" in caplog.text
+
+
+def test_a_directory_without_a_fingerprint_is_no_state(tmp_path: Path) -> None:
+    keep(tmp_path / "t", 3)
+    open_directory(tmp_path / "t", IDENTITY, 1)
+    assert last_state(tmp_path / "t") is None
+
+
+def test_another_number_of_ranks_is_refused_while_there_is_something_to_lose(
+    tmp_path: Path,
+) -> None:
+    open_directory(tmp_path / "t", IDENTITY, 8)
+    open_directory(tmp_path / "t", IDENTITY, 4)
+    keep(tmp_path / "t", 3)
+    with pytest.raises(InputError, match="by 4 ranks, but this job has 8: give it 4, or delete"):
+        open_directory(tmp_path / "t", IDENTITY, 8)
+    (tmp_path / "t" / REPORT).write_text("{}")
+    open_directory(tmp_path / "t", IDENTITY, 8)  # it is finished: ranks do not matter any more
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def ends_of_steps(interruption: Interruption, steps: int) -> list[tuple[bool, bool]]:
+    """Return (keep, stop) as asked for at the end of each of a training's steps."""
+    asked = []
+    for step in range(1, steps + 1):
+        control = TrainerControl()
+        state = TrainerState(global_step=step, max_steps=steps)
+        arguments = SimpleNamespace(device=torch.device("cpu"))
+        interruption.on_step_end(arguments, state, control)
+        asked.append((control.should_save, control.should_training_stop))
+    return asked
+
+
+@pytest.mark.usefixtures("handlers")
+def test_the_state_is_kept_every_so_many_minutes_but_not_at_the_end() -> None:
+    now = iter(range(0, 10_000, 60))
+    interruption = Interruption(3, None, clock=lambda: next(now))
+    asked = ends_of_steps(interruption, 12)
+    # Each step looks at the clock once, and twice when the next time is set: a minute each.
+    assert [step for step, (kept, _) in enumerate(asked, 1) if kept] == [3, 6, 9]
+    assert not any(stop for _, stop in asked)
+    assert interruption.reason is None
+
+
+@pytest.mark.usefixtures("handlers")
+def test_the_time_limit_stops_before_the_last_step_only() -> None:
+    interruption = Interruption(60, stop_at=100.0, clock=lambda: 99.0)
+    assert ends_of_steps(interruption, 2) == [(False, False)] * 2
+    interruption = Interruption(60, stop_at=100.0, clock=lambda: 100.0)
+    assert ends_of_steps(interruption, 1) == [(False, False)]
+    assert interruption.reason is None
+    assert ends_of_steps(interruption, 2)[0] == (True, True)
+    assert interruption.reason == "its time limit"
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_a_signal_stops_at_the_end_of_the_step(number: int) -> None:
+    interruption = Interruption(60, None)
+    os.kill(os.getpid(), number)
+    assert ends_of_steps(interruption, 2)[0] == (True, True)
+    assert interruption.reason == signal.Signals(number).name
+
+
+def test_weights_that_are_still_counted_on_stay(tmp_path: Path) -> None:
+    for step in (100, 200, 300):
+        best_directory(tmp_path, step).mkdir()
+    remove_all_but(tmp_path, {300, 100})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best-100", "best-300"]
+
+
+def test_publishing_can_be_repeated(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("new")
+    target = tmp_path / "declared" / "a"
+    for _ in range(2):
+        publish({tmp_path / "a": target})
+        assert target.read_text() == (tmp_path / "a").read_text() == "new"
+
+
+def job(**launch: Any) -> TrainingJob:
+    options = {"micro_batch_size": 4, "evaluation_batch_size": 8, "gradient_checkpointing": True}
+    return TrainingJob("s", "t", "v", "b", "mtl", 1, "out", Launch(**options | launch))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to"), "lower launch.micro_batch_size"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "micro-batches of 4 rows"),
+        (OSError(errno.ENOSPC, "No space left on device"), "make room"),
+        (RuntimeError("[enforce fail at inline_container.cc] . file write failed"), "make room"),
+    ],
+)
+def test_a_lack_of_memory_or_space_says_what_to_do(error: Exception, words: str) -> None:
+    assert words in (explain(error, job()) or "")
+
+
+def test_other_failures_keep_their_traceback() -> None:
+    assert explain(ValueError("shape mismatch"), job()) is None
+    text = explain(MemoryError(), job(gradient_checkpointing=False))
+    assert text is not None
+    assert "set launch.gradient_checkpointing" in text
+
+
+def test_speed_counts_training_alone_and_knows_peaks() -> None:
+    now = iter([0.0, 10.0, 50.0, 60.0])
+    speed = Speed(operations_per_token=100.0, peak=1000.0, clock=lambda: next(now))
+    speed.start(0)
+    speed.stop()
+    assert speed.rates(tokens=50, ranks=1) == {"tokens_per_second": 5.0, "mfu": 0.5}
+    speed.start(50)  # the evaluation took 40 seconds
+    speed.stop()
+    assert speed.rates(tokens=250, ranks=2) == {"tokens_per_second": 20.0, "mfu": 1.0}
+    assert speed.seconds == 20.0
+    assert peak_operations("NVIDIA H100 PCIe") == 756e12
+    assert peak_operations("NVIDIA H200") == 989e12
+    assert peak_operations("GeForce") is None
+    assert peak_operations(None) is None
+
+
+def test_operations_of_a_llama_of_seven_billion() -> None:
+    """About 6 operations per parameter, and a seventh more for attention at 2,048 tokens."""
+    operations = operations_per_token(6_738_415_616, 32, 4096, 2048)
+    assert operations / (6 * 6_738_415_616) == pytest.approx(1.0797, abs=1e-3)
