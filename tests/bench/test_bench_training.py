@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from helpers import ROOT, copy_tree, run_snakemake
 from reset_tuning.tables import read_table, write_table
 from reset_tuning.training.encoding import Encoder, collate
+from reset_tuning.training.order import RowOrder
 from reset_tuning.training.settings import TrainingSettings
 
 BASE = ROOT / "resources" / "mini" / "base"
@@ -129,16 +129,12 @@ def test_padding_of_the_real_instruction_mix(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout
     frame = read_table(tree / mixture, "mixture")
     lengths = (frame["n_prompt_tokens"] + frame["n_response_tokens"] + 2).tolist()
-    grouped = list(LengthGroupedSampler(32, lengths=lengths, generator=seeded()))
-    ungrouped = torch.randperm(len(lengths), generator=seeded()).tolist()
+    grouped = list(RowOrder(lengths, 32, seed=1, grouped=True))
+    ungrouped = list(RowOrder(lengths, 32, seed=1))
     print(
         f"\npadding at batch 32 on {len(lengths)} real instruction rows: "
         f"{padding(grouped, lengths):.1%} grouped, {padding(ungrouped, lengths):.1%} ungrouped"
     )
-
-
-def seeded() -> torch.Generator:
-    return torch.Generator().manual_seed(1)
 
 
 def padding(order: list[int], lengths: list[int]) -> float:

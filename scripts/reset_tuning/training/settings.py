@@ -24,9 +24,10 @@ class TrainingSettings:
 
     `global_batch_size` is what one optimiser step sees on any number of ranks (paper: 16 or 32).
     `evaluation_examples` bounds the validation rows that are looked at (null: all of them).
-    `group_by_length` puts rows of about the same length into one batch: less padding, but batches
-    of one kind of task. `packing` lays a micro-batch out as one row without any padding, for
-    attention that knows where rows begin. `deepspeed` is null for training without DeepSpeed.
+    `group_by_length` puts rows of about the same length into one global batch: next to no padding,
+    but batches of one kind of task (without it only a batch's slices are like that). `packing`
+    lays a micro-batch out as one row without any padding, for attention that knows where rows
+    begin. `deepspeed` is null for training without DeepSpeed.
     """
 
     learning_rate: float

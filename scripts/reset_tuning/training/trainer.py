@@ -28,6 +28,7 @@ from reset_tuning.errors import InputError
 from reset_tuning.training.checkpoints import best_directory, make_readable, remove_all_but
 from reset_tuning.training.distributed import gather_lists, largest
 from reset_tuning.training.encoding import IGNORED_LABEL
+from reset_tuning.training.order import RowOrder
 from reset_tuning.training.speed import Speed
 from reset_tuning.training.state import complete_state, last_state, read_state
 
@@ -98,6 +99,7 @@ class CheckpointingTrainer(Trainer):
         args: TrainingArguments,
         tokenizer: PreTrainedTokenizerBase,
         output: Path,
+        order: RowOrder | None = None,
         evaluation_collator: Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]],
         lengths: Sequence[int] = (),
         callbacks: Sequence[TrainerCallback] = (),
@@ -107,7 +109,7 @@ class CheckpointingTrainer(Trainer):
             model=model,
             args=args,
             compute_metrics=_weigh_by_tokens,
-            callbacks=[LossGuard(self), *callbacks, ProgressLines()],
+            callbacks=[Steps(self), *callbacks, ProgressLines()],
             **datasets,
         )
         self.remove_callback(PrinterCallback)
@@ -116,6 +118,7 @@ class CheckpointingTrainer(Trainer):
         self.history = History()
         self.speed = Speed.of(model, sum(lengths) / max(1, len(lengths)), args)
         self._evaluation_collator = evaluation_collator
+        self._order = order
         self._lengths = lengths
         self._tally = Tally(torch.zeros((), device=args.device))
         self._step_rows: list[torch.Tensor] = []
@@ -162,6 +165,11 @@ class CheckpointingTrainer(Trainer):
             self.speed.start(self.history.rows[-1]["tokens"])
         return metrics
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Choose the order of an epoch's rows."""
+        if self._order is not None:
+            self._order.epoch = epoch
+
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
         """Return the evaluation batches: padded ones, also where training packs its rows."""
         training, self.data_collator = self.data_collator, self._evaluation_collator
@@ -197,6 +205,9 @@ class CheckpointingTrainer(Trainer):
         """Tell whether this rank's losses since the last evaluation are all numbers."""
         return bool(torch.isfinite(self._tally.loss))
 
+    def _get_train_sampler(self, *_: Any, **__: Any) -> RowOrder | None:
+        return self._order
+
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
         self._gradient_norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         return self._gradient_norm
@@ -213,7 +224,7 @@ class CheckpointingTrainer(Trainer):
             "eval_loss": loss,
             "perplexity": metrics["eval_perplexity"],
             "learning_rate": self.learning_rate,
-            "gradient_norm": self._gradient_norm,
+            "gradient_norm": None if self._gradient_norm is None else float(self._gradient_norm),
             **self.speed.rates(sum(tokens), self.args.world_size),
         }
         self._tally.loss.zero_()
@@ -304,11 +315,17 @@ def _weigh_by_tokens(rows: EvalPrediction) -> dict[str, float]:
     return {"loss": loss, "perplexity": math.exp(loss) if loss < 700 else math.inf}
 
 
-class LossGuard(TrainerCallback):
-    """Stops the training at the step whose loss is not a number, on all ranks, and says which."""
+class Steps(TrainerCallback):
+    """Tells the trainer where it is, and stops all ranks at a loss that is not a number."""
 
     def __init__(self, trainer: "CheckpointingTrainer") -> None:
         self._trainer = trainer
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Choose the order of the epoch; a resumed training is somewhere within one."""
+        self._trainer.begin_epoch(int(state.epoch or 0))
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

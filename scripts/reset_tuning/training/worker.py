@@ -200,7 +200,6 @@ def _training_arguments(
         seed=seed,
         data_seed=seed,
         dataloader_pin_memory=on_gpu,
-        train_sampling_strategy="group_by_length" if training.group_by_length else "random",
         remove_unused_columns=False,
         report_to=[job.launch.report_to],
         run_name=f"{job.run}-seed-{job.seed}",
@@ -221,6 +220,7 @@ def _build_trainer(
     from transformers import AutoModelForCausalLM
 
     from reset_tuning.training.encoding import collate, load_encoded, pack, row_lengths
+    from reset_tuning.training.order import RowOrder
     from reset_tuning.training.trainer import CheckpointingTrainer
 
     # After TrainingArguments: they announce ZeRO-3, and from_pretrained then never holds it whole.
@@ -235,16 +235,20 @@ def _build_trainer(
     padding = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     padded = partial(collate, pad_token_id=padding)
     rows = load_encoded(_cache(job, "train"))
+    lengths, training = row_lengths(rows), settings.training
     return CheckpointingTrainer(
         model=model,
         args=arguments,
         tokenizer=tokenizer,
         output=Path(job.output),
-        lengths=row_lengths(rows),
+        lengths=lengths,
+        order=RowOrder(
+            lengths, training.global_batch_size, arguments.seed, grouped=training.group_by_length
+        ),
         callbacks=[interruption],
         train_dataset=rows,
         eval_dataset=load_encoded(_cache(job, "validation"), by_length=True),
-        data_collator=pack if settings.training.packing else padded,
+        data_collator=pack if training.packing else padded,
         evaluation_collator=padded,
     )
 

@@ -42,10 +42,14 @@ def history(run: str, seed: int, losses: list[float]) -> pd.DataFrame:
                 "seed": seed,
                 "step": 100 * (index + 1),
                 "epoch": 0.1 * (index + 1),
+                "tokens": 1000 * (index + 1),
                 "train_loss": None,
                 "eval_loss": loss,
                 "perplexity": math.exp(loss),
                 "learning_rate": 1e-5,
+                "gradient_norm": None,
+                "tokens_per_second": 10.0,
+                "mfu": None,
                 "best": loss < lowest,
             }
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 from runs import after, lose_node, ranks_of, train, train_until
+from safetensors.torch import load_file, save_file
 from training_world import mixture_rows, write_settings
 
 import launch_training
@@ -57,20 +58,23 @@ def test_a_time_limit_and_a_half_written_state(
     assert_same(target, uninterrupted)
 
 
-def test_a_signal(world: Path, uninterrupted: Path, tmp_path: Path) -> None:
+def test_a_signal_in_the_second_epoch(world: Path, tmp_path: Path) -> None:
+    """The order of an epoch's rows must not depend on how many epochs this process has seen."""
+    settings = write_settings(tmp_path / "run.json", epochs=2, group_by_length=True)
     target = tmp_path / "seed-1"
     status, log = train_until(
         world,
         target,
-        "step 3: state kept",
+        "step 14: state kept",
         lambda process: process.send_signal(signal.SIGUSR1),
+        settings,
         **ALWAYS,
     )
     assert status == 1
     assert "training was stopped by SIGUSR1 after step" in log
     assert len(list((target / "trainer").glob("checkpoint-*"))) == 1
-    train(world, target)
-    assert_same(target, uninterrupted)
+    train(world, target, settings)
+    assert_same(target, train(world, tmp_path / "uninterrupted", settings))
 
 
 def test_a_lost_node_during_an_evaluation(world: Path, tmp_path: Path) -> None:
@@ -139,12 +143,14 @@ def test_a_finished_training_is_only_put_in_place(
 def test_a_loss_that_is_not_a_number_names_step_rate_and_examples(
     world: Path, tmp_path: Path
 ) -> None:
-    settings = write_settings(
-        tmp_path / "run.json", learning_rate=1e38, gradient_clipping=0.0, warmup_ratio=0.0
-    )
+    broken = Path(shutil.copytree(world, tmp_path / "world"))
+    weights = broken / "base" / "model.safetensors"
+    tensors = load_file(weights)
+    tensors["model.embed_tokens.weight"][7, 0] = float("nan")
+    save_file(tensors, weights, metadata={"format": "pt"})
     known = set(read_table(world / "train.parquet", "mixture")["example_id"])
-    with pytest.raises(InputError, match=r"the loss of step \d+ is not a number") as error:
-        train(world, tmp_path / "seed-1", settings)
+    with pytest.raises(InputError, match=r"the loss of step 1 is not a number") as error:
+        train(broken, tmp_path / "seed-1")
     named = str(error.value).split("examples ")[1].split(";")[0].split(", ")
     assert len(named) == 8
     assert set(named) <= known
