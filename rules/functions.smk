@@ -92,7 +92,7 @@ def base_files(wildcards):
 
 
 def deepspeed_file(wildcards):
-    return resolved_run(wildcards)["training"]["deepspeed"] or []
+    return resolved_run(wildcards)["training"].get("deepspeed", [])
 
 
 def base_path(wildcards, input):

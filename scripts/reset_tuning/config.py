@@ -270,9 +270,16 @@ def normalise(config: Config) -> None:
     """Bring a merged configuration into its one form, in place, before it is checked.
 
     Overlays merge into what is below them, so a null is how they take a key away; and a list
-    given on the command line (`--config 'seeds=[1]'`) arrives as strings.
+    given on the command line (`--config 'seeds=[1]'`) arrives as strings. Registries keep the order
+    of their names, which is that of the tables, but an entry's keys are sorted: to Snakemake the
+    same values in another order are other params, and everything would be made again.
     """
     _remove_nulls(config)
+    for key, value in config.items():
+        if isinstance(value, dict):
+            is_registry = any(isinstance(entry, dict) for entry in value.values())
+            entries = {name: _sorted(entry) for name, entry in value.items()}
+            config[key] = entries if is_registry else _sorted(entries)
     if isinstance(config.get("seeds"), list):
         config["seeds"] = [int(s) if str(s).isdigit() else s for s in config["seeds"]]
 
@@ -283,6 +290,13 @@ def _remove_nulls(config: Config) -> None:
     for value in config.values():
         if isinstance(value, dict):
             _remove_nulls(value)
+
+
+def _sorted(value: Any) -> Any:
+    """Return a value with the keys of all its dictionaries in alphabetical order."""
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
 def merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> Config:

@@ -165,6 +165,12 @@ def test_reading_the_ratings_differently_asks_no_judge_again(miniature, tmp_path
     assert plan(miniature, scores, configs=changed) == {"parse_judgments": 1}
 
 
+def test_saying_a_default_again_rebuilds_nothing(miniature, tmp_path: Path) -> None:
+    """It moves the key to another place, which must not count as a change."""
+    again = {"training": {"schedule": "cosine"}, "decodings": {"reset": {"rounds": 1}}}
+    assert plan(miniature, "all", configs=overlay(tmp_path, again)) == {}
+
+
 def test_more_requests_at_once_rebuild_nothing(miniature, tmp_path: Path) -> None:
     launch = {"micro_batch_size": 4, "gradient_checkpointing": True, "resume_minutes": 5}
     faster = {"judges": {"gpt-4": {"concurrency": 2}}, "generation": {"batch_tokens": 99}}

@@ -229,3 +229,15 @@ def test_a_mixture_that_no_run_uses_makes_nothing_seen() -> None:
     splits = {"train": {}, "test": {"size": 10}}
     paper = build({"mixtures": {"unused": unused}, "datasets": {"wikisum": {"splits": splits}}})
     assert "wikisum" not in paper.seen_datasets
+
+
+def test_the_order_of_keys_within_an_entry_is_no_change() -> None:
+    first = {"runs": {"b": {"base": "x", "training": {"epochs": 1, "schedule": "cosine"}}, "a": {}}}
+    second = {
+        "runs": {"b": {"training": {"schedule": "cosine", "epochs": 1}, "base": "x"}, "a": {}}
+    }
+    for config in (first, second):
+        config["training"] = dict(sorted({"z": 1, "y": 2}.items(), reverse=config is first))
+        normalise(config)
+    assert repr(first) == repr(second)
+    assert list(first["runs"]) == ["b", "a"]

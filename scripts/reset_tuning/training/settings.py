@@ -23,11 +23,11 @@ class TrainingSettings:
     """Hyper-parameters of a run: the keys of config.yaml's `training`.
 
     `global_batch_size` is what one optimiser step sees on any number of ranks (paper: 16 or 32).
-    `evaluation_examples` bounds the validation rows that are looked at (null: all of them).
+    `evaluation_examples` bounds the validation rows that are looked at (without it: all of them).
     `group_by_length` puts rows of about the same length into one global batch: next to no padding,
     but batches of one kind of task (without it only a batch's slices are like that). `packing`
     lays a micro-batch out as one row without any padding, for attention that knows where rows
-    begin. `deepspeed` is null for training without DeepSpeed.
+    begin. Without `deepspeed` training does without DeepSpeed.
     """
 
     learning_rate: float
@@ -37,11 +37,11 @@ class TrainingSettings:
     epochs: float
     global_batch_size: int
     evaluation_steps: int
-    evaluation_examples: int | None
     gradient_clipping: float
-    deepspeed: str | None
     group_by_length: bool = False
     packing: bool = False
+    evaluation_examples: int | None = None
+    deepspeed: str | None = None
 
 
 @dataclass(frozen=True)
