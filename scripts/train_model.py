@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 
 from reset_tuning.errors import InputError
-from reset_tuning.training.failures import explain
+from reset_tuning.training.failures import explain, tell
 from reset_tuning.training.settings import read_job
-from reset_tuning.training.state import FAILURE
 from reset_tuning.training.worker import train
 
 
@@ -23,12 +22,12 @@ def main(job_file: Path) -> int:
     try:
         train(job)
     except InputError as error:
-        Path(job.output, FAILURE).write_text(str(error))
+        tell(str(error))
         return 1
     except Exception as error:
         logging.exception("rank %s failed", os.environ.get("RANK"))
         if (sentence := explain(error, job)) is not None:
-            Path(job.output, FAILURE).write_text(sentence)
+            tell(sentence)
         return 1
     return 0
 

@@ -10,6 +10,7 @@ with: 57.8 % MFU for 7B on one H200, 64 % for FSDP on A100.
 import argparse
 import json
 import logging
+import os
 import subprocess
 import sys
 import tempfile
@@ -86,7 +87,6 @@ def write_settings(path: Path, global_batch: int, length: int) -> None:
 
 def train_bare(folder: Path, options: argparse.Namespace) -> None:
     """Train the same rows with transformers' own Trainer; one rank, started by torchrun."""
-    import os
     import time
 
     import torch
@@ -170,6 +170,7 @@ def main() -> None:
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         subprocess.run(
             [*torchrun, f"--nproc-per-node={ranks}", __file__, *sys.argv[1:], "--bare", folder],
+            env=os.environ | {"PYTHONWARNINGS": "ignore::FutureWarning"},  # thousands of lines
             check=True,
         )
     print(json.dumps(report, indent=2))

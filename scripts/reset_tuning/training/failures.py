@@ -1,10 +1,25 @@
-"""What a user can do about the failures that only a running training meets."""
+"""How a rank tells why it failed, and what a user can do about memory and disk space.
+
+A rank's sentence goes to its standard output and not to a file: a full disk takes no file.
+"""
 
 import errno
+import json
 
 from reset_tuning.training.settings import TrainingJob
 
+_MARK = "\x1efailure "
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
+
+
+def tell(sentence: str) -> None:
+    """Print the sentence as a line that `told` recognises."""
+    print(_MARK + json.dumps(sentence), flush=True)
+
+
+def told(line: str) -> str | None:
+    """Return the sentence of a line that `tell` printed, or None for any other line."""
+    return json.loads(line.removeprefix(_MARK)) if line.startswith(_MARK) else None
 
 
 def explain(error: Exception, job: TrainingJob) -> str | None:
@@ -36,6 +51,6 @@ def _is_out_of_memory(error: Exception) -> bool:
 def _is_out_of_space(error: Exception) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
-    # torch.save and safetensors wrap the system's error in one of their own.
+    # Torch's writer tells only that a file is shorter than what it wrote; safetensors quotes.
     text = str(error).lower()
-    return "no space left" in text or "quota exceeded" in text or "file write failed" in text
+    return any(words in text for words in ("no space left", "quota exceeded", "inline_container"))

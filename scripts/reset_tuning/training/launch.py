@@ -17,8 +17,9 @@ from types import FrameType
 from typing import IO, Any
 
 from reset_tuning.errors import InputError
+from reset_tuning.training.failures import told
 from reset_tuning.training.settings import TrainingJob, batch_geometry, read_settings, write_job
-from reset_tuning.training.state import FAILURE, REPORT, is_finished, open_directory
+from reset_tuning.training.state import REPORT, is_finished, open_directory
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ def launch(job: TrainingJob, identity: Mapping[str, Any]) -> dict[str, Any]:
         os.environ, base=job.base, threads=job.launch.threads, ranks=ranks_per_node, gpus=gpus
     )
     command = build_command(ranks_per_node, write_job(job), rendezvous(nodes, os.environ))
-    run_training(command, environment, output)
+    run_training(command, environment)
     return json.loads((output / REPORT).read_text())
 
 
@@ -161,7 +162,7 @@ def build_environment(
     return environment
 
 
-def run_training(command: Sequence[str], environment: Mapping[str, str], output: Path) -> None:
+def run_training(command: Sequence[str], environment: Mapping[str, str]) -> None:
     """Run the command and log what its ranks print, line by line.
 
     Raises InputError with the rank's own sentence when the input was bad, and with the exit status
@@ -170,12 +171,12 @@ def run_training(command: Sequence[str], environment: Mapping[str, str], output:
     logger.info("%s", shlex.join(command))
     with tempfile.TemporaryFile("w+", errors="replace") as noise:
         with _started(command, environment, noise) as process:
-            explained = _log_lines(process.stdout)
+            sentence, traceback_seen = _log_lines(process.stdout)
         if process.returncode == 0:
             return
-        if (output / FAILURE).exists():
-            raise InputError((output / FAILURE).read_text())
-        if not explained:
+        if sentence is not None:
+            raise InputError(sentence)
+        if not traceback_seen:
             noise.seek(0)
             logger.error("%s", _summary(noise.readlines()))
     raise InputError(
@@ -225,12 +226,17 @@ def _started(
             signal.signal(number, handler)
 
 
-def _log_lines(stream: IO[str] | None) -> bool:
-    """Log every line of the ranks and return whether a traceback was among them."""
-    traceback_seen = False
+def _log_lines(stream: IO[str] | None) -> tuple[str | None, bool]:
+    """Log every line of the ranks; return the first rank's sentence, and if there were tracebacks.
+
+    A sentence is the error and not a line of the log: the frame around every script logs it.
+    """
+    sentence, traceback_seen = None, False
     for line in stream or ():
         text = line.rstrip()
-        if text:
+        if (failure := told(text)) is not None:
+            sentence = sentence or failure
+        elif text:
             logger.info("%s", text)
         traceback_seen = traceback_seen or text.startswith("Traceback")
-    return traceback_seen
+    return sentence, traceback_seen

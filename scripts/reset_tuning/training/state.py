@@ -21,7 +21,6 @@ logger = logging.getLogger(__name__)
 # Raise it when a state that was written before can no longer be gone on from.
 STATE_FORMAT = 1
 
-FAILURE = "failure.txt"  # the sentence that a rank leaves about bad input
 REPORT = "report.json"  # what rank 0 says of a finished training; its last file
 _FINGERPRINT = "fingerprint.json"
 _COMPLETE = "complete.json"
@@ -46,7 +45,7 @@ def open_directory(directory: Path, identity: Mapping[str, Any], ranks: int) -> 
     elif found is None and directory.exists():
         shutil.rmtree(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / FAILURE).unlink(missing_ok=True)
+    _remove_half_written(directory)
     _write(directory / _FINGERPRINT, {"training": wanted, "ranks": ranks})
 
 
@@ -61,7 +60,7 @@ def read_state(state: Path) -> dict[str, Any]:
 
 
 def complete_state(state: Path, content: Mapping[str, Any]) -> None:
-    """Declare a written state complete, then remove the older ones and half-written rests."""
+    """Declare a written state complete, then remove the older ones."""
     _write(state / _COMPLETE, content)
     for other in state.parent.glob(f"{_PREFIX}*"):
         if other != state:
@@ -84,6 +83,14 @@ def _unfinished_state(directory: Path) -> bool:
 
 def _states(directory: Path) -> list[Path]:
     return [path.parent for path in directory.glob(f"{_PREFIX}*/{_COMPLETE}") if _read(path)]
+
+
+def _remove_half_written(directory: Path) -> None:
+    """Make room: what is left of a state that was never completed serves nobody."""
+    complete = _states(directory)
+    for state in directory.glob(f"{_PREFIX}*"):
+        if state not in complete:
+            shutil.rmtree(state)
 
 
 def _step_of(state: Path) -> int:

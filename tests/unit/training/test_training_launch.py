@@ -69,39 +69,38 @@ def test_launching_imports_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=scripts).returncode == 0
 
 
-def run(code: str, output: Path) -> None:
-    launch.run_training([sys.executable, "-c", code], dict(os.environ), output)
+def run(code: str) -> None:
+    environment = os.environ | {"PYTHONPATH": str(launch.WORKER.parent)}
+    launch.run_training([sys.executable, "-c", code], environment)
 
 
-def test_lines_of_the_ranks_reach_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_lines_of_the_ranks_reach_the_log(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", logger="reset_tuning"):
-        run("import sys; print('step 1 of 2'); print('noise', file=sys.stderr)", tmp_path)
+        run("import sys; print('step 1 of 2'); print('noise', file=sys.stderr)")
     messages = [record.message for record in caplog.records]
     assert messages[-1] == "step 1 of 2"
     assert "noise" not in messages
 
 
-def test_the_sentence_of_a_rank_is_the_error(tmp_path: Path) -> None:
-    (tmp_path / launch.FAILURE).write_text("a row is too long")
-    with pytest.raises(InputError, match="^a row is too long$"):
-        run("import sys; sys.exit(1)", tmp_path)
+def test_the_sentence_of_a_rank_is_the_error() -> None:
+    tell = "from reset_tuning.training.failures import tell; tell('a row is\\ntoo long')"
+    with pytest.raises(InputError, match="^a row is\ntoo long$"):
+        run(f"import sys; {tell}; sys.exit(1)")
 
 
-def test_torchrun_speaks_only_when_no_rank_did(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_torchrun_speaks_only_when_no_rank_did(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(InputError, match="exit status 3"):
-        run("import sys; print('stack\\n=====\\nkilled', file=sys.stderr); sys.exit(3)", tmp_path)
+        run("import sys; print('stack\\n=====\\nkilled', file=sys.stderr); sys.exit(3)")
     assert "killed" in caplog.text
     assert "stack" not in caplog.records[-1].message
     caplog.clear()
     explained = "print('Traceback of the rank', flush=True)"
     with pytest.raises(InputError, match="exit status 3"):
-        run(f"import sys; {explained}; print('echo', file=sys.stderr); sys.exit(3)", tmp_path)
+        run(f"import sys; {explained}; print('echo', file=sys.stderr); sys.exit(3)")
     assert "echo" not in caplog.text
 
 
-def test_a_signal_is_handed_on(tmp_path: Path) -> None:
+def test_a_signal_is_handed_on() -> None:
     code = (
         "import signal, sys, time\n"
         "signal.signal(signal.SIGUSR1, lambda *_: sys.exit(75))\n"
@@ -112,7 +111,7 @@ def test_a_signal_is_handed_on(tmp_path: Path) -> None:
     timer.start()
     before = signal.getsignal(signal.SIGUSR1)
     with pytest.raises(InputError, match="exit status 75"):
-        run(code, tmp_path)
+        run(code)
     assert signal.getsignal(signal.SIGUSR1) == before
 
 
