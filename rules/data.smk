@@ -31,13 +31,14 @@ rule fetch_raw:
 
 
 rule prepare_split:
-    """Read, filter and sample one split of a dataset; every drop is named in the ledger."""
+    """Read, filter and sample one split of a dataset; every drop and its reason is written down."""
     input:
         manifest="<raw>/{dataset}/manifest.json",
-        training=instruction_training_files,
+        training=compared_training_files,
     output:
         examples="<results>/data/{dataset}/{split}.parquet",
         ledger="<results>/data/{dataset}/{split}.ledger.csv",
+        overlaps="<results>/data/{dataset}/{split}.overlaps.csv",
     log:
         "<logs>/prepare_split/{dataset}.{split}.log",
     benchmark:
@@ -46,7 +47,7 @@ rule prepare_split:
         "../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=16000,
+        mem_mb=4000,
         runtime="2h",
     params:
         dataset="{dataset}",

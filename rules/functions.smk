@@ -25,11 +25,10 @@ def of_source(*types):
     return any_of(name for name, entry in entries if entry["source"]["type"] in types)
 
 
-def instruction_training_files(wildcards):
-    """The instruction training sets, where a test split must be unseen in them."""
-    if not experiment.needs_training_sets(wildcards.dataset, wildcards.split):
-        return []
-    return data_files(experiment.instruction_training_sets, "train")
+def compared_training_files(wildcards):
+    """The training sets in which a test split must be unseen."""
+    sets = experiment.compared_training_sets(wildcards.dataset, wildcards.split)
+    return data_files(sets, "train")
 
 
 def split_spec(wildcards):
@@ -49,7 +48,7 @@ def mixture_tokenizer_path(wildcards, input):
 
 
 def mixture_spec(wildcards):
-    return experiment.mixtures[wildcards.mixture]
+    return experiment.mixture_spec(wildcards.mixture)
 
 
 def mixture_tasks(wildcards):

@@ -13,6 +13,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,17 @@ import pyarrow.parquet as pq
 from reset_tuning.errors import InputError
 
 Record = dict[str, Any]
-Row = tuple[str, Record]  # where the record stands ("file:line" or "file:index"), the record
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that cannot be read, and why; the rows behind it can."""
+
+    reason: str
+
+
+# Where the record stands ("file:line" or "file:index"), and the record or what is wrong with it.
+Row = tuple[str, Record | BadRow]
 
 _logger = logging.getLogger(__name__)
 _CHUNK = 1 << 20
@@ -33,15 +44,25 @@ _PARQUET_ROWS = 1000
 _BROKEN_STREAM = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, OSError)
 
 
-def read_records(path: Path, name: str = "") -> Iterator[Row]:
+def read_records(path: Path, name: str = "", *, tolerant: bool = False) -> Iterator[Row]:
     """Yield (source row, record) for every record of a raw file.
 
     `name` stands for the file in source rows (default: its own name). These count from 1: lines in
     JSON lines, records in everything else; a zip's members follow its name after a slash. Raises
     InputError for a missing, empty, truncated or malformed file, for text that is not UTF-8 and for
     content that is none of the known containers.
+
+    `tolerant`: a broken row behind which reading can go on is a BadRow instead of an error: a line
+    of JSON lines, a record of a JSON list that is no object, a csv record with too few or too many
+    fields, a row that is not UTF-8. A file that breaks off or whose syntax is lost stays an error.
     """
-    name = name or path.name
+    for row, record in _read_file(path, name or path.name):
+        if isinstance(record, BadRow) and not tolerant:
+            raise InputError(record.reason)
+        yield row, record
+
+
+def _read_file(path: Path, name: str) -> Iterator[Row]:
     try:
         stream = path.open("rb")
     except OSError as error:
@@ -161,15 +182,15 @@ def _is_whole_object(line: bytes) -> bool:
     return True
 
 
-def _record_of_line(line: bytes, name: str, number: int) -> Record:
+def _record_of_line(line: bytes, name: str, number: int) -> Record | BadRow:
     try:
         record = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise InputError(_not_utf8(f"{name} line {number}")) from error
-    except ValueError as error:
+    except UnicodeDecodeError:
+        return BadRow(_not_utf8(f"{name} line {number}"))
+    except (ValueError, RecursionError) as error:
         # The decoder's whole sentence ends in a position within the line, beside the line's own.
         reason = error.msg if isinstance(error, json.JSONDecodeError) else error
-        raise InputError(f"{name} line {number} is not valid JSON: {reason}") from error
+        return BadRow(f"{name} line {number} is not valid JSON: {reason}")
     return _checked(record, f"{name} line {number}")
 
 
@@ -187,7 +208,10 @@ def _read_json_stream(text: "_Text", name: str, *, is_list: bool) -> Iterator[Ro
         text.skip(_JSON_SPACE)
     while not text.ended and not (is_list and text.starts("]")):
         index += 1
-        yield f"{name}:{index}", _checked(text.value(), f"{name} record {index}")
+        record = text.value()
+        is_utf8 = text.value_is_utf8
+        where = f"{name} record {index}"
+        yield f"{name}:{index}", _checked(record, where) if is_utf8 else BadRow(_not_utf8(where))
         text.skip(_JSON_SPACE)
         if is_list and not text.starts("]"):
             text.take(",")
@@ -198,10 +222,21 @@ def _read_json_stream(text: "_Text", name: str, *, is_list: bool) -> Iterator[Ro
         raise InputError(f"{name} holds no records")
 
 
-def _checked(record: Any, where: str) -> Record:
+def _checked(record: Any, where: str) -> Record | BadRow:
     if not isinstance(record, dict):
-        raise InputError(f"{where} is a JSON {type(record).__name__}, not an object")
+        return BadRow(f"{where} is a JSON {type(record).__name__}, not an object")
     return record
+
+
+def _is_utf8(text: str) -> bool:
+    """Say whether a text read with `surrogateescape` held nothing but UTF-8."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _not_utf8(where: str) -> str:
@@ -233,8 +268,12 @@ class _Text:
     """A window over a UTF-8 stream from which JSON values are taken one at a time."""
 
     def __init__(self, stream: io.BufferedReader, name: str, line: int):
-        self._reader = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+        # Other bytes than UTF-8 become lone surrogates, so that the record they stand in is known.
+        self._reader = io.TextIOWrapper(
+            stream, encoding="utf-8-sig", errors="surrogateescape", newline=""
+        )
         self._name, self._line = name, line
+        self.value_is_utf8 = True
         self._buffer, self._position, self._finished = "", 0, False
         self._decoder = json.JSONDecoder()
 
@@ -273,6 +312,7 @@ class _Text:
                     ) from error
                 size *= 2  # doubling keeps the repeated parsing of a long value linear
             else:
+                self.value_is_utf8 = _is_utf8(self._buffer[self._position : end])
                 self._position = end
                 return value
 
@@ -284,11 +324,7 @@ class _Text:
         """Drop what was taken and read on; return False at the end of the stream."""
         if self._finished:
             return False
-        try:
-            more = self._reader.read(size)
-        except UnicodeDecodeError as error:
-            where = f"{self._name} line {self._line_at(len(self._buffer))} or after"
-            raise InputError(_not_utf8(where)) from error
+        more = self._reader.read(size)
         self._line = self._line_at(self._position)
         self._buffer = self._buffer[self._position :] + more
         self._position = 0
@@ -305,7 +341,7 @@ class _Text:
 def _read_csv(stream: io.BufferedReader, name: str) -> Iterator[Row]:
     """Yield the records of a csv file with a header; a field may hold line breaks."""
     csv.field_size_limit(sys.maxsize)
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
     try:
         rows = csv.reader(text, strict=True)
         header = next(rows)
@@ -314,8 +350,6 @@ def _read_csv(stream: io.BufferedReader, name: str) -> Iterator[Row]:
         for index, fields in enumerate(rows, start=1):
             if fields:
                 yield f"{name}:{index}", _csv_record(header, fields, f"{name} record {index}")
-    except UnicodeDecodeError as error:
-        raise InputError(_not_utf8(name)) from error
     except csv.Error as error:
         raise InputError(f"{name} is not valid csv near line {rows.line_num}: {error}") from error
 
@@ -324,10 +358,13 @@ def _is_header(fields: list[str]) -> bool:
     """Say whether a first line can be a csv header: at least two distinct short column names."""
     names = [field.strip() for field in fields]
     short = all(len(name) <= 60 and "\x00" not in name for name in names)
-    return len(names) >= 2 and len(set(names)) == len(names) and short
+    is_text = all(_is_utf8(name) for name in names)
+    return len(names) >= 2 and len(set(names)) == len(names) and short and is_text
 
 
-def _csv_record(header: list[str], fields: list[str], where: str) -> Record:
+def _csv_record(header: list[str], fields: list[str], where: str) -> Record | BadRow:
     if len(fields) != len(header):
-        raise InputError(f"{where} has {len(fields)} fields where the header has {len(header)}")
+        return BadRow(f"{where} has {len(fields)} fields where the header has {len(header)}")
+    if not all(map(_is_utf8, fields)):
+        return BadRow(_not_utf8(where))
     return dict(zip(header, fields, strict=True))

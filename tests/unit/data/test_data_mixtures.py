@@ -45,6 +45,7 @@ def spec(**values: Any) -> MixtureSpec:
         "validation_size": 2,
         "long_responses": "drop",
         "max_response_tokens": 20,
+        "near_duplicates": "keep",
     }
     return MixtureSpec.of("all", entry | values)
 
@@ -208,6 +209,7 @@ def test_the_script_writes_what_the_tables_declare(
     files = {name: tmp_path / f"{name}.parquet" for name in ("train", "validation")}
     sets = {"instruction": ["dolly", "oasst1"], "nq": ["nq"]}
     limits = {"validation_size": 2, "long_responses": "drop", "max_response_tokens": 20}
+    limits |= {"near_duplicates": "keep"}
     build(
         examples=paths,
         ledger=tmp_path / "ledger.csv",

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from reset_tuning.data.candidates import Candidate, clean, clean_all
-from reset_tuning.data.passages import answer_finder, choose_passages
+from reset_tuning.data.passages import answer_finder, choose_passages, joined
 from reset_tuning.data.raw import Record
 from reset_tuning.data.readers.formats import Format, ReaderOptions, signatures
 
@@ -30,14 +30,16 @@ def _extractive(
     references = tuple(dict.fromkeys(clean_all(answers)))
     known = [passage for passage in passages if passage.strip()]
     finder = answer_finder(references)
-    chosen, ranks = choose_passages(
+    chosen = choose_passages(
         known, lambda index: finder(known[index]), options.max_passages, options.gold
     )
+    is_found = bool(chosen.gold_ranks)
     return Candidate(
-        context="\n".join(chosen),
+        context=joined(chosen.passages),
         question=clean(question),
-        references=_found_first(references, chosen) if ranks else references,
-        gold_ranks=ranks,
+        references=_found_first(references, chosen.passages) if is_found else references,
+        gold_ranks=chosen.gold_ranks,
+        gold_retrieved=chosen.gold_retrieved,
         faults=frozenset(faults if known else (*faults, "no_context")),
     )
 
@@ -153,17 +155,18 @@ def read_ms_marco(record: Record, options: ReaderOptions) -> Iterator[Candidate]
     """Yield an MS MARCO query; the passages that annotators selected count as gold."""
     pairs = [(text, bool(chosen)) for text, chosen in _ms_marco_passages(record["passages"])]
     known = [(text, selected) for text, selected in pairs if text.strip()]
-    chosen, ranks = choose_passages(
+    chosen = choose_passages(
         [text for text, _ in known],
         lambda index: known[index][1],
         options.max_passages,
         options.gold,
     )
     yield Candidate(
-        context="\n".join(chosen),
+        context=joined(chosen.passages),
         question=clean(record["query"]),
         references=_ms_marco_answers(record.get(options.answers)),
-        gold_ranks=ranks,
+        gold_ranks=chosen.gold_ranks,
+        gold_retrieved=chosen.gold_retrieved,
         faults=frozenset() if known else frozenset({"no_context"}),
     )
 
