@@ -87,3 +87,78 @@ rule build_mixture:
         seed=0,
     script:
         "../scripts/build_mixture.py"
+
+
+rule tabulate_data:
+    """Tabulate raw, kept and used rows, roles and lengths of every dataset, and gold positions."""
+    input:
+        examples=split_files(".parquet"),
+        ledgers=split_files(".ledger.csv"),
+        train=mixture_outputs("train.parquet"),
+        validation=mixture_outputs("validation.parquet"),
+        tokenizer_files=statistics_tokenizer_files,
+    output:
+        stats=report(
+            "<results>/metrics/data_stats.csv",
+            caption="../report/data_stats.rst",
+            category="Data",
+            labels={"table": "data"},
+        ),
+        positions=report(
+            "<results>/metrics/gold_positions.csv",
+            caption="../report/gold_positions.rst",
+            category="Data",
+            labels={"table": "gold positions"},
+        ),
+    log:
+        "<logs>/tabulate_data.log",
+    benchmark:
+        "<benchmarks>/tabulate_data.jsonl"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime="1h",
+    params:
+        tokenizer_path=statistics_tokenizer_path,
+        template=TEMPLATE,
+        tasks=TEST_TASKS,
+        max_length=config["prompt"]["max_length"],
+        reserved_tokens=evaluated_tokens,
+        seen=experiment.seen_datasets,
+    script:
+        "../scripts/tabulate_data.py"
+
+
+rule report_overlaps:
+    """Compare every test set with every training set: equal and near-equal texts, shared n-grams."""
+    input:
+        tests=data_files(experiment.datasets_with("test"), "test"),
+        dropped=[
+            f"<results>/data/{dataset}/test.overlaps.csv"
+            for dataset in experiment.datasets_with("test")
+        ],
+        training=data_files(experiment.datasets_with("train"), "train"),
+    output:
+        table=report(
+            "<results>/metrics/overlaps.csv",
+            caption="../report/overlaps.rst",
+            category="Data",
+            labels={"table": "overlaps of test and training sets"},
+        ),
+    log:
+        "<logs>/report_overlaps.log",
+    benchmark:
+        "<benchmarks>/report_overlaps.jsonl"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime="2h",
+    params:
+        datasets=experiment.datasets_with("test"),
+        near_duplicates=config["near_duplicates"],
+    script:
+        "../scripts/report_overlaps.py"

@@ -2,6 +2,9 @@
 
 # ---------------------------------------------------------------- data
 
+SPLIT_SUFFIXES = (".parquet", ".ledger.csv", ".overlaps.csv")
+DATA_TABLES = ("data_stats", "gold_positions", "overlaps")
+
 
 def source_of(wildcards):
     return experiment.source(wildcards.dataset)
@@ -55,6 +58,22 @@ def mixture_tasks(wildcards):
     """The task instructions of the mixture's own datasets: others change nothing in it."""
     members = experiment.mixture_datasets(wildcards.mixture)
     return {dataset: TASKS[dataset] for dataset in members if dataset in TASKS}
+
+
+def mixture_outputs(name):
+    return [f"<results>/mixtures/{mixture}/{name}" for mixture in used_mixtures()]
+
+
+def statistics_tokenizer_files(wildcards):
+    return model_files(tokenizer_model(used_mixtures()[0]))[1:]
+
+
+def statistics_tokenizer_path(wildcards, input):
+    return model_path(input.tokenizer_files, tokenizer_model(used_mixtures()[0]))
+
+
+def evaluated_tokens(wildcards):
+    return config["decodings"][config["evaluation"]["decoding"]]["max_new_tokens"]
 
 
 # ---------------------------------------------------------------- train
@@ -310,7 +329,8 @@ def prepared_files(wildcards):
         for mixture in used_mixtures()
         for name in ("train.parquet", "validation.parquet", "ledger.csv")
     ]
-    return split_files(".parquet") + split_files(".ledger.csv") + mixtures
+    splits = [file for suffix in SPLIT_SUFFIXES for file in split_files(suffix)]
+    return splits + mixtures + table_paths(DATA_TABLES)
 
 
 def built_model_files():
@@ -366,9 +386,13 @@ def figure_files(wildcards):
     ]
 
 
+def table_paths(names):
+    return [f"<results>/metrics/{name}.csv" for name in names]
+
+
 def table_files(wildcards):
     names = ("scores", "main_table", "tradeoff", "trajectories", "lengths", "row_ledger")
-    return [f"<results>/metrics/{name}.csv" for name in names]
+    return table_paths(names + DATA_TABLES)
 
 
 def reset_results(wildcards):

@@ -15,9 +15,9 @@ UNTRAINED_SEED = 0
 TRAINING_RULES = ("seen_in_training", "near_duplicate_of_training")
 CHECKPOINTS = ("start", "best", "last")
 _SOURCE_KEYS = {
-    "hub": ("type", "id", "revision", "files", "licence"),
-    "url": ("type", "files", "licence"),
-    "local": ("type", "directory", "files", "licence"),
+    "hub": ("type", "id", "revision", "files", "licence", "access"),
+    "url": ("type", "files", "licence", "access"),
+    "local": ("type", "directory", "files", "licence", "access"),
     "miniature": ("type", "noise", "seed", "sizes", "licence"),
 }
 MODEL_FILES = ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json")
