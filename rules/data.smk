@@ -162,3 +162,34 @@ rule report_overlaps:
         near_duplicates=config["near_duplicates"],
     script:
         "../scripts/report_overlaps.py"
+
+
+rule show_prompts:
+    """Write one full prompt of each dataset and the task instructions, as the paper's appendix does."""
+    input:
+        examples=shown_splits(),
+        tokenizer_files=statistics_tokenizer_files,
+    output:
+        prompts=[f"<results>/examples/prompt-{dataset}.md" for dataset in experiment.datasets],
+        instructions="<results>/examples/task_instructions.md",
+    log:
+        "<logs>/show_prompts.log",
+    benchmark:
+        "<benchmarks>/show_prompts.jsonl"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        tokenizer_path=statistics_tokenizer_path,
+        template=TEMPLATE,
+        tasks=TASKS,
+        task_entries=TASK_ENTRIES,
+        task_datasets=task_users(),
+        max_length=config["prompt"]["max_length"],
+        reserved_tokens=evaluated_tokens,
+        seed=0,
+    script:
+        "../scripts/show_prompts.py"

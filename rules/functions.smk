@@ -72,6 +72,22 @@ def statistics_tokenizer_path(wildcards, input):
     return model_path(input.tokenizer_files, tokenizer_model(used_mixtures()[0]))
 
 
+def shown_splits():
+    """The split of each dataset whose prompt is shown: its test set if it has one."""
+    return [
+        f"<results>/data/{dataset}/{'test' if 'test' in entry['splits'] else 'train'}.parquet"
+        for dataset, entry in experiment.datasets.items()
+    ]
+
+
+def task_users():
+    """The datasets that use each task instruction."""
+    users = {}
+    for dataset, task in experiment.tasks().items():
+        users.setdefault(task, []).append(dataset)
+    return users
+
+
 def evaluated_tokens(wildcards):
     return config["decodings"][config["evaluation"]["decoding"]]["max_new_tokens"]
 
@@ -330,7 +346,7 @@ def prepared_files(wildcards):
         for name in ("train.parquet", "validation.parquet", "ledger.csv")
     ]
     splits = [file for suffix in SPLIT_SUFFIXES for file in split_files(suffix)]
-    return splits + mixtures + table_paths(DATA_TABLES)
+    return splits + mixtures + table_paths(DATA_TABLES) + document_files()
 
 
 def built_model_files():
@@ -384,6 +400,11 @@ def figure_files(wildcards):
     return pages + [
         f"<results>/figures/{name}.{suffix}" for name in names for suffix in ("svg", "pdf")
     ]
+
+
+def document_files():
+    prompts = [f"<results>/examples/prompt-{dataset}.md" for dataset in experiment.datasets]
+    return prompts + ["<results>/examples/task_instructions.md"]
 
 
 def table_paths(names):
