@@ -18,7 +18,7 @@ _MEANINGFUL = "#%&*/@\\"  # signs that tell short instructions apart: C#, 3 * 4,
 _SPACE = re.compile(r"\s+")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Candidate:
     """One example in the making, with what the filters need to know about it.
 
@@ -50,6 +50,8 @@ def clean(value: Any) -> str:
 
     Null and not-a-number become "", numbers their digits; a list or an object raises TypeError.
     """
+    if type(value) is str and value.isascii():  # most texts, and quickly done with
+        return value.replace(_END_OF_TEXT, "") if _END_OF_TEXT in value else value
     if value is None or value != value:  # only not-a-number differs from itself
         return ""
     if isinstance(value, list | dict):

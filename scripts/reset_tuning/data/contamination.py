@@ -154,7 +154,7 @@ def _whole_texts(training: Sequence[Path]) -> Iterator[tuple[str, str]]:
     """Yield (dataset, everything that is trained on) of every training example, streamed."""
     for path in training:
         columns = ["dataset", *_WHOLE_TEXT, "references"]
-        for batch in pq.ParquetFile(path).iter_batches(_BATCH, columns=columns):
+        for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(_BATCH, columns=columns):
             for row in batch.to_pylist():
                 parts = [row[name] for name in _WHOLE_TEXT if row[name]]
                 yield row["dataset"], "\n".join([*parts, *row["references"]])

@@ -9,9 +9,9 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from reset_tuning.data.candidates import (
     BAD_ROW,
@@ -26,6 +26,7 @@ from reset_tuning.data.filters import (
     SEEN_IN_TRAINING,
     NamedFilter,
     build_filters,
+    filter_name,
 )
 from reset_tuning.data.ledger import Ledger
 from reset_tuning.data.overlaps import (
@@ -58,11 +59,30 @@ _BROKEN_BY = {
 }
 
 
-class Identified(NamedTuple):
-    """A candidate with its content's id."""
+class Identified:
+    """A candidate with its content's id, which is worked out when it is first asked for."""
 
-    example_id: str
-    candidate: Candidate
+    __slots__ = ("_dataset", "_example_id", "_kind", "candidate")
+
+    def __init__(self, candidate: Candidate, dataset: str, kind: str) -> None:
+        self.candidate = candidate
+        self._dataset, self._kind = dataset, kind
+        self._example_id: str | None = None
+
+    @property
+    def example_id(self) -> str:
+        """The hash of the candidate's content; most candidates are dropped without it."""
+        if self._example_id is None:
+            found = self.candidate
+            self._example_id = content_id(
+                self._dataset,
+                self._kind,
+                found.instruction,
+                found.context,
+                found.question,
+                found.references,
+            )
+        return self._example_id
 
 
 @dataclass(frozen=True)
@@ -93,10 +113,15 @@ class DatasetSpec:
         Its keys are kind, format, options, filters, split, on_bad_row and near_duplicates.
         """
         split = spec.get("split") or {}
+        options = ReaderOptions.of(dataset, spec.get("options") or {})
+        names = [filter_name(dataset, item)[0] for item in spec.get("filters") or ()]
+        if names[:1] == ["no_answer"] and "no_context" in names:
+            # Records without an answer go before anything else of theirs is looked at.
+            options = replace(options, answered_only=True)
         return cls(
             kind=spec["kind"],
             format=spec["format"],
-            options=ReaderOptions.of(dataset, spec.get("options") or {}),
+            options=options,
             filters=tuple(spec.get("filters") or ()),
             size=split.get("size"),
             subset=split.get("subset"),
@@ -253,9 +278,7 @@ def _steps(
             pairs,
             lambda pair: pair[1] or _falls_here(pair[0], dataset, ledger.split, spec, seed),
         )
-    items: Iterator[Identified] = (
-        Identified(_id_of(candidate, dataset, spec.kind), candidate) for candidate, _ in pairs
-    )
+    items = (Identified(candidate, dataset, spec.kind) for candidate, _ in pairs)
     if spec.subset is not None:
         items = ledger.reduced("not_in_subset", items, _drawer(spec.subset, seed, "subset"))
     for rule in filters:
@@ -309,17 +332,6 @@ def _falls_here(
     if split == TRAIN:
         return draw >= round(1.0 - fraction, 9)
     return draw < round(fraction, 9)
-
-
-def _id_of(candidate: Candidate, dataset: str, kind: str) -> str:
-    return content_id(
-        dataset,
-        kind,
-        candidate.instruction,
-        candidate.context,
-        candidate.question,
-        candidate.references,
-    )
 
 
 def _on_candidate(rule: NamedFilter) -> Any:

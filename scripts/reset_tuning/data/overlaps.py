@@ -147,7 +147,7 @@ def _signature(ngrams: frozenset[str]) -> Any:
 def training_texts(tables: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
     """Yield (dataset, example id, compared text) of every row of `example` tables, streamed."""
     for path in tables:
-        parquet = pq.ParquetFile(path)
+        parquet = pq.ParquetFile(path, pre_buffer=False)
         for batch in parquet.iter_batches(_BATCH, columns=list(TEXT_COLUMNS)):
             columns = (batch.column(name).to_pylist() for name in TEXT_COLUMNS)
             for identifier, dataset, *parts in zip(*columns, strict=True):

@@ -153,33 +153,41 @@ def ms_marco_rows(record: Record) -> Iterator[tuple[str, Record]]:
 
 def read_ms_marco(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
     """Yield an MS MARCO query; the passages that annotators selected count as gold."""
-    pairs = [(text, bool(chosen)) for text, chosen in _ms_marco_passages(record["passages"])]
-    known = [(text, selected) for text, selected in pairs if text.strip()]
+    references = _ms_marco_answers(record.get(options.answers))
+    if options.answered_only and not references:  # four of five queries
+        yield Candidate(question=clean(record["query"]))
+        return
+    texts, selected = _ms_marco_passages(record["passages"])
+    known = [place for place, text in enumerate(texts) if text and not text.isspace()]
     chosen = choose_passages(
-        [text for text, _ in known],
-        lambda index: known[index][1],
+        [texts[place] for place in known],
+        lambda index: bool(selected[known[index]]),
         options.max_passages,
         options.gold,
     )
     yield Candidate(
         context=joined(chosen.passages),
         question=clean(record["query"]),
-        references=_ms_marco_answers(record.get(options.answers)),
+        references=references,
         gold_ranks=chosen.gold_ranks,
         gold_retrieved=chosen.gold_retrieved,
         faults=frozenset() if known else frozenset({"no_context"}),
     )
 
 
-def _ms_marco_passages(passages: Any) -> list[tuple[str, Any]]:
-    """Return (text, is_selected) from the hub's struct of lists or the raw list of structs.
+def _ms_marco_passages(passages: Any) -> tuple[list[str], list[Any]]:
+    """Return texts and marks of the hub's struct of lists or of the raw list of structs.
 
     The test files have no `is_selected`.
     """
     if isinstance(passages, dict):
         texts = [clean(text) for text in passages["passage_text"]]
-        return list(zip(texts, passages.get("is_selected") or [0] * len(texts), strict=True))
-    return [(clean(row["passage_text"]), row.get("is_selected", 0)) for row in passages]
+        marks = passages.get("is_selected") or [0] * len(texts)
+        if len(marks) != len(texts):
+            raise ValueError(f"{len(texts)} passages have {len(marks)} marks is_selected")
+        return texts, marks
+    texts = [clean(row["passage_text"]) for row in passages]
+    return texts, [row.get("is_selected", 0) for row in passages]
 
 
 def _ms_marco_answers(answers: Any) -> tuple[str, ...]:
@@ -253,6 +261,13 @@ CONTEXT_FORMATS = (
         read_ms_marco,
         expand=ms_marco_rows,
         rules=("no_context",),
+        columns=(
+            "query",
+            "passages.passage_text",
+            "passages.is_selected",
+            "answers",
+            "wellFormedAnswers",
+        ),
     ),
     Format("cnn_dailymail", "summarization", signatures("article highlights"), read_cnn_dailymail),
     Format(

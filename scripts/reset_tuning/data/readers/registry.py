@@ -3,7 +3,6 @@
 import itertools
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from reset_tuning.data.candidates import BAD_ROW, Candidate
@@ -44,6 +43,8 @@ def read_candidates(
             break
     known = [record for _, record in seen if not isinstance(record, BadRow)]
     chosen = choose_format(known[0], name, kind, format) if known else None
+    if chosen is not None and chosen.columns:
+        seen, rows = [], read_records(path, name, tolerant=True, columns=chosen.columns)
     n_bad = 0
     for candidate, reason in _candidates_of(itertools.chain(seen, rows), chosen, options):
         if reason is not None:
@@ -73,7 +74,8 @@ def _candidates_of(
             yield Candidate(faults=frozenset({BAD_ROW}), source_row=row), found.reason
             continue
         for candidate in found:
-            yield replace(candidate, source_row=row), None
+            candidate.source_row = row
+            yield candidate, None
 
 
 def format_rules(kind: str, format: str) -> tuple[str, ...]:
