@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from reset_tuning.errors import InputError
@@ -45,7 +46,12 @@ _BROKEN_STREAM = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, OS
 
 
 def read_records(
-    path: Path, name: str = "", *, tolerant: bool = False, columns: Sequence[str] = ()
+    path: Path,
+    name: str = "",
+    *,
+    tolerant: bool = False,
+    columns: Sequence[str] = (),
+    dear: tuple[str, str] | None = None,
 ) -> Iterator[Row]:
     """Yield (source row, record) for every record of a raw file.
 
@@ -59,15 +65,25 @@ def read_records(
     fields, a row that is not UTF-8. A file that breaks off or whose syntax is lost stays an error.
 
     `columns`: what is needed of a parquet file's rows ("a" or "a.b" within a struct; those that it
-    lacks are passed over). Other files give their whole records.
+    lacks are passed over). `dear`: (column, list column): parquet rows whose list is empty come
+    without the column, which costs too much to read for nothing. Other files give whole records.
     """
-    for row, record in _read_file(path, name or path.name, columns):
+    wanted = _Wanted(list(columns), dear)
+    for row, record in _read_file(path, name or path.name, wanted):
         if isinstance(record, BadRow) and not tolerant:
             raise InputError(record.reason)
         yield row, record
 
 
-def _read_file(path: Path, name: str, columns: Sequence[str]) -> Iterator[Row]:
+@dataclass(frozen=True)
+class _Wanted:
+    """What is needed of a parquet file, see `read_records`."""
+
+    columns: list[str]
+    dear: tuple[str, str] | None
+
+
+def _read_file(path: Path, name: str, wanted: _Wanted) -> Iterator[Row]:
     try:
         stream = path.open("rb")
     except OSError as error:
@@ -76,7 +92,7 @@ def _read_file(path: Path, name: str, columns: Sequence[str]) -> Iterator[Row]:
         ) from error
     try:
         with stream:
-            yield from _read_stream(_buffered(stream), name, columns)
+            yield from _read_stream(_buffered(stream), name, wanted)
     except _BROKEN_STREAM as error:
         raise InputError(
             f"{name} is truncated or damaged ({error}); fetch the file again"
@@ -89,7 +105,7 @@ def _buffered(stream: Any) -> io.BufferedReader:
 
 
 def _read_stream(
-    stream: io.BufferedReader, name: str, columns: Sequence[str] = ()
+    stream: io.BufferedReader, name: str, wanted: _Wanted = _Wanted([], None)
 ) -> Iterator[Row]:
     head = stream.peek(_PEEK)[:_PEEK]
     if head[:2] == b"\x1f\x8b":
@@ -97,7 +113,7 @@ def _read_stream(
     elif head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         yield from _read_zip(stream, name)
     elif head[:4] == b"PAR1":
-        yield from _read_parquet(stream, name, columns)
+        yield from _read_parquet(stream, name, wanted)
     else:
         yield from _read_text(stream, head, name)
 
@@ -124,18 +140,31 @@ def _is_hidden(member: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in Path(member).parts)
 
 
-def _read_parquet(stream: io.BufferedReader, name: str, columns: Sequence[str]) -> Iterator[Row]:
+def _read_parquet(stream: io.BufferedReader, name: str, wanted: _Wanted) -> Iterator[Row]:
     try:
         source = stream if stream.seekable() else io.BytesIO(stream.read())
         # Pre-buffering would keep every column chunk that was read until the file is closed.
         table = pq.ParquetFile(source, pre_buffer=False)
         index = 0
-        for batch in table.iter_batches(_PARQUET_ROWS, columns=list(columns) or None):
-            for record in _values(batch.to_struct_array()):
+        for batch in table.iter_batches(_PARQUET_ROWS, columns=wanted.columns or None):
+            for record in _batch_records(batch, wanted.dear):
                 index += 1
                 yield f"{name}:{index}", record
     except pa.ArrowException as error:
         raise InputError(f"{name} is not a readable parquet file: {error}") from error
+
+
+def _batch_records(batch: pa.RecordBatch, dear: tuple[str, str] | None) -> list[Record]:
+    if dear is None or not set(dear) <= set(batch.schema.names):
+        return _values(batch.to_struct_array())
+    column, deciding = dear
+    is_needed = pc.fill_null(pc.not_equal(pc.list_value_length(batch[deciding]), 0), True)
+    values = iter(_values(batch[column].filter(is_needed)))
+    records = _values(batch.drop_columns([column]).to_struct_array())
+    for record, needed in zip(records, is_needed.to_pylist(), strict=True):
+        if needed:
+            record[column] = next(values)
+    return records
 
 
 def _values(array: pa.Array) -> list[Any]:

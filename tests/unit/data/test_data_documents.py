@@ -44,3 +44,5 @@ def test_every_task_names_its_objective() -> None:
     for name, task in tasks.items():
         assert task["aligned"] in task["text"] and task["source"] in ("paper", "ours")
         assert f"**{task['aligned']}**" in table and f"| {name} | x |" in table
+        bold = task["text"].replace(task["aligned"], f"**{task['aligned']}**")
+        assert f"| {name} | {bold} |" in (ROOT / "config/README.md").read_text()

@@ -268,6 +268,7 @@ CONTEXT_FORMATS = (
             "answers",
             "wellFormedAnswers",
         ),
+        dear="passages",
     ),
     Format("cnn_dailymail", "summarization", signatures("article highlights"), read_cnn_dailymail),
     Format(

@@ -71,7 +71,8 @@ class Format:
     for their source rows). `join` completes rows from other rows of their file. `rules` names the
     faults that `read` may find, in the order in which they are counted. In a `grouped` format
     several candidates answer the same prompt, and the best one is kept. `columns` are all that
-    `read` needs of a parquet file (default: everything).
+    `read` needs of a parquet file (default: everything); `dear` is the one that it does not need
+    for a record without an answer, where such records are dropped first.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Format:
     rules: tuple[str, ...] = ()
     grouped: bool = False
     columns: tuple[str, ...] = ()
+    dear: str = ""
 
     def match(self, record: Record) -> int:
         """Return how many keys of a record its best signature explains; 0 if none fits."""

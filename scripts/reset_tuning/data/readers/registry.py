@@ -44,7 +44,9 @@ def read_candidates(
     known = [record for _, record in seen if not isinstance(record, BadRow)]
     chosen = choose_format(known[0], name, kind, format) if known else None
     if chosen is not None and chosen.columns:
-        seen, rows = [], read_records(path, name, tolerant=True, columns=chosen.columns)
+        dear = (chosen.dear, options.answers) if options.answered_only and chosen.dear else None
+        seen = []
+        rows = read_records(path, name, tolerant=True, columns=chosen.columns, dear=dear)
     n_bad = 0
     for candidate, reason in _candidates_of(itertools.chain(seen, rows), chosen, options):
         if reason is not None:
