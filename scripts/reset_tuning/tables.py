@@ -68,7 +68,7 @@ def read_table(path: Path, name: str) -> pd.DataFrame:
         frame = pd.read_csv(path) if path.suffix == ".csv" else pq.read_table(path).to_pandas()
     except (OSError, pa.ArrowInvalid, pd.errors.ParserError) as error:
         raise InputError(f"{path} cannot be read as a {name} table: {error}") from error
-    frame = _with_optional(frame, name)
+    frame = with_optional(frame, name)
     if set(frame.columns) != set(schema.names):
         wrong = sorted(set(frame.columns) ^ set(schema.names))
         raise InputError(f"{path} is not a {name} table: its columns differ in {', '.join(wrong)}")
@@ -82,7 +82,7 @@ def _listed(value: Any) -> list[Any] | None:
     return None if value is None else list(value)
 
 
-def _with_optional(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+def with_optional(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """Add the optional columns that a frame lacks, as nulls."""
     columns = _declarations()[name]["columns"]
     lacking = [
@@ -99,7 +99,7 @@ def conform(frame: pd.DataFrame, path: Path, name: str) -> pa.Table:
     Raises InputError as `write_table` does; `path` names the table in its sentence.
     """
     schema = table_schema(name)
-    frame = _with_optional(frame, name)
+    frame = with_optional(frame, name)
     wrong = sorted(set(frame.columns) ^ set(schema.names))
     if wrong:
         raise InputError(f"{path}: the columns of a {name} table differ in {', '.join(wrong)}")
