@@ -59,9 +59,8 @@ LAUNCH = {
     for name, value in config["launch"].items()
 }
 TEMPLATE = read_yaml(f"resources/prompts/{config['prompt']['template']}.yaml")
-TASK_TEXTS = {
-    name: entry["text"] for name, entry in read_yaml("resources/prompts/tasks.yaml").items()
-}
+TASK_ENTRIES = read_yaml("resources/prompts/tasks.yaml")
+TASK_TEXTS = {name: entry["text"] for name, entry in TASK_ENTRIES.items()}
 TASKS = {dataset: TASK_TEXTS[task] for dataset, task in experiment.tasks().items()}
 TEST_TASKS = {name: TASKS[name] for name in experiment.datasets_with("test") if name in TASKS}
 

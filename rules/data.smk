@@ -31,13 +31,14 @@ rule fetch_raw:
 
 
 rule prepare_split:
-    """Read, filter and sample one split of a dataset; every drop is named in the ledger."""
+    """Read, filter and sample one split of a dataset; every drop and its reason is written down."""
     input:
         manifest="<raw>/{dataset}/manifest.json",
-        training=instruction_training_files,
+        training=compared_training_files,
     output:
         examples="<results>/data/{dataset}/{split}.parquet",
         ledger="<results>/data/{dataset}/{split}.ledger.csv",
+        overlaps="<results>/data/{dataset}/{split}.overlaps.csv",
     log:
         "<logs>/prepare_split/{dataset}.{split}.log",
     benchmark:
@@ -46,7 +47,7 @@ rule prepare_split:
         "../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=16000,
+        mem_mb=4000,
         runtime="2h",
     params:
         dataset="{dataset}",
@@ -86,3 +87,109 @@ rule build_mixture:
         seed=0,
     script:
         "../scripts/build_mixture.py"
+
+
+rule tabulate_data:
+    """Tabulate raw, kept and used rows, roles and lengths of every dataset, and gold positions."""
+    input:
+        examples=split_files(".parquet"),
+        ledgers=split_files(".ledger.csv"),
+        train=mixture_outputs("train.parquet"),
+        validation=mixture_outputs("validation.parquet"),
+        tokenizer_files=statistics_tokenizer_files,
+    output:
+        stats=report(
+            "<results>/metrics/data_stats.csv",
+            caption="../report/data_stats.rst",
+            category="Data",
+            labels={"table": "data"},
+        ),
+        positions=report(
+            "<results>/metrics/gold_positions.csv",
+            caption="../report/gold_positions.rst",
+            category="Data",
+            labels={"table": "gold positions"},
+        ),
+    log:
+        "<logs>/tabulate_data.log",
+    benchmark:
+        "<benchmarks>/tabulate_data.jsonl"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime="1h",
+    params:
+        tokenizer_path=statistics_tokenizer_path,
+        template=TEMPLATE,
+        tasks=TEST_TASKS,
+        max_length=config["prompt"]["max_length"],
+        reserved_tokens=evaluated_tokens,
+        seen=experiment.seen_datasets,
+    script:
+        "../scripts/tabulate_data.py"
+
+
+rule report_overlaps:
+    """Compare every test set with every training set: equal and near-equal texts, shared n-grams."""
+    input:
+        tests=data_files(experiment.datasets_with("test"), "test"),
+        dropped=[
+            f"<results>/data/{dataset}/test.overlaps.csv"
+            for dataset in experiment.datasets_with("test")
+        ],
+        training=data_files(experiment.datasets_with("train"), "train"),
+    output:
+        table=report(
+            "<results>/metrics/overlaps.csv",
+            caption="../report/overlaps.rst",
+            category="Data",
+            labels={"table": "overlaps of test and training sets"},
+        ),
+    log:
+        "<logs>/report_overlaps.log",
+    benchmark:
+        "<benchmarks>/report_overlaps.jsonl"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime="2h",
+    params:
+        datasets=experiment.datasets_with("test"),
+        near_duplicates=config["near_duplicates"],
+    script:
+        "../scripts/report_overlaps.py"
+
+
+rule show_prompts:
+    """Write one full prompt of each dataset and the task instructions, as the paper's appendix does."""
+    input:
+        examples=shown_splits(),
+        tokenizer_files=statistics_tokenizer_files,
+    output:
+        prompts=[f"<results>/examples/prompt-{dataset}.md" for dataset in experiment.datasets],
+        instructions="<results>/examples/task_instructions.md",
+    log:
+        "<logs>/show_prompts.log",
+    benchmark:
+        "<benchmarks>/show_prompts.jsonl"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        tokenizer_path=statistics_tokenizer_path,
+        template=TEMPLATE,
+        tasks=TASKS,
+        task_entries=TASK_ENTRIES,
+        task_datasets=task_users(),
+        max_length=config["prompt"]["max_length"],
+        reserved_tokens=evaluated_tokens,
+        seed=0,
+    script:
+        "../scripts/show_prompts.py"

@@ -2,6 +2,9 @@
 
 # ---------------------------------------------------------------- data
 
+SPLIT_SUFFIXES = (".parquet", ".ledger.csv", ".overlaps.csv")
+DATA_TABLES = ("data_stats", "gold_positions", "overlaps")
+
 
 def source_of(wildcards):
     return experiment.source(wildcards.dataset)
@@ -25,11 +28,10 @@ def of_source(*types):
     return any_of(name for name, entry in entries if entry["source"]["type"] in types)
 
 
-def instruction_training_files(wildcards):
-    """The instruction training sets, where a test split must be unseen in them."""
-    if not experiment.needs_training_sets(wildcards.dataset, wildcards.split):
-        return []
-    return data_files(experiment.instruction_training_sets, "train")
+def compared_training_files(wildcards):
+    """The training sets in which a test split must be unseen."""
+    sets = experiment.compared_training_sets(wildcards.dataset, wildcards.split)
+    return data_files(sets, "train")
 
 
 def split_spec(wildcards):
@@ -49,13 +51,45 @@ def mixture_tokenizer_path(wildcards, input):
 
 
 def mixture_spec(wildcards):
-    return experiment.mixtures[wildcards.mixture]
+    return experiment.mixture_spec(wildcards.mixture)
 
 
 def mixture_tasks(wildcards):
     """The task instructions of the mixture's own datasets: others change nothing in it."""
     members = experiment.mixture_datasets(wildcards.mixture)
     return {dataset: TASKS[dataset] for dataset in members if dataset in TASKS}
+
+
+def mixture_outputs(name):
+    return [f"<results>/mixtures/{mixture}/{name}" for mixture in used_mixtures()]
+
+
+def statistics_tokenizer_files(wildcards):
+    return model_files(tokenizer_model(used_mixtures()[0]))[1:]
+
+
+def statistics_tokenizer_path(wildcards, input):
+    return model_path(input.tokenizer_files, tokenizer_model(used_mixtures()[0]))
+
+
+def shown_splits():
+    """The split of each dataset whose prompt is shown: its test set if it has one."""
+    return [
+        f"<results>/data/{dataset}/{'test' if 'test' in entry['splits'] else 'train'}.parquet"
+        for dataset, entry in experiment.datasets.items()
+    ]
+
+
+def task_users():
+    """The datasets that use each task instruction."""
+    users = {}
+    for dataset, task in experiment.tasks().items():
+        users.setdefault(task, []).append(dataset)
+    return users
+
+
+def evaluated_tokens(wildcards):
+    return config["decodings"][config["evaluation"]["decoding"]]["max_new_tokens"]
 
 
 # ---------------------------------------------------------------- train
@@ -311,7 +345,8 @@ def prepared_files(wildcards):
         for mixture in used_mixtures()
         for name in ("train.parquet", "validation.parquet", "ledger.csv")
     ]
-    return split_files(".parquet") + split_files(".ledger.csv") + mixtures
+    splits = [file for suffix in SPLIT_SUFFIXES for file in split_files(suffix)]
+    return splits + mixtures + table_paths(DATA_TABLES) + document_files()
 
 
 def built_model_files():
@@ -367,9 +402,18 @@ def figure_files(wildcards):
     ]
 
 
+def document_files():
+    prompts = [f"<results>/examples/prompt-{dataset}.md" for dataset in experiment.datasets]
+    return prompts + ["<results>/examples/task_instructions.md"]
+
+
+def table_paths(names):
+    return [f"<results>/metrics/{name}.csv" for name in names]
+
+
 def table_files(wildcards):
     names = ("scores", "main_table", "tradeoff", "trajectories", "lengths", "row_ledger")
-    return [f"<results>/metrics/{name}.csv" for name in names]
+    return table_paths(names + DATA_TABLES)
 
 
 def reset_results(wildcards):

@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from reset_tuning.data.examples import DatasetSpec, prepare_split
+from reset_tuning.data.store import write_examples
 from reset_tuning.jobs import run
-from reset_tuning.tables import write_table
+from reset_tuning.tables import table_schema, write_table
 
 
 def main(
@@ -13,6 +16,7 @@ def main(
     manifest: Path,
     examples: Path,
     ledger: Path,
+    overlaps: Path,
     dataset: str,
     split: str,
     spec: dict[str, Any],
@@ -21,8 +25,10 @@ def main(
 ) -> None:
     tables = [training] if isinstance(training, Path) else list(training)
     prepared = prepare_split(manifest, dataset, split, DatasetSpec.of(dataset, spec), tables, seed)
-    write_table(prepared.examples, examples, "example", prepared.metadata)
+    write_examples(prepared.rows, examples, prepared.metadata)
     write_table(prepared.ledger.frame(), ledger, "ledger")
+    found = pd.DataFrame(prepared.overlaps, columns=table_schema("overlap").names)
+    write_table(found, overlaps, "overlap")
 
 
 if __name__ == "__main__":

@@ -8,15 +8,16 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from reset_tuning.config import Config, check_config
+from reset_tuning.config import KINDS, Config, check_config
 from reset_tuning.errors import InputError
 
 UNTRAINED_SEED = 0
+TRAINING_RULES = ("seen_in_training", "near_duplicate_of_training")
 CHECKPOINTS = ("start", "best", "last")
 _SOURCE_KEYS = {
-    "hub": ("type", "id", "revision", "files", "licence"),
-    "url": ("type", "files", "licence"),
-    "local": ("type", "directory", "files", "licence"),
+    "hub": ("type", "id", "revision", "files", "licence", "access"),
+    "url": ("type", "files", "licence", "access"),
+    "local": ("type", "directory", "files", "licence", "access"),
     "miniature": ("type", "noise", "seed", "sizes", "licence"),
 }
 MODEL_FILES = ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json")
@@ -95,12 +96,6 @@ class Experiment:
         used = {name for mixture in mixtures for name in _members(self.mixtures[mixture])}
         return [name for name in self.datasets if name in used]
 
-    @cached_property
-    def instruction_training_sets(self) -> list[str]:
-        """Return the instruction datasets with a train split (tests must be unseen in them)."""
-        trained = self.datasets_with("train")
-        return [name for name in trained if self.datasets[name]["kind"] == "instruction"]
-
     def source(self, dataset: str) -> dict[str, Any]:
         """Return where a dataset's raw files come from, without keys of other source types.
 
@@ -112,24 +107,48 @@ class Experiment:
     def split_spec(self, dataset: str, split: str) -> dict[str, Any]:
         """Return what decides the content of one split: kind, format, options, filters, sizes."""
         entry = self.datasets[dataset]
-        return {
+        spec = {
             "kind": entry["kind"],
             "format": entry["format"],
             "options": entry.get("options", {}),
-            "filters": entry["filters"],
+            "filters": self._filters(dataset, split),
             "split": entry["splits"][split],
         }
+        if "on_bad_row" in entry:
+            spec["on_bad_row"] = entry["on_bad_row"]
+        if "near_duplicate_of_training" in map(_filter_name, spec["filters"]):
+            spec["near_duplicates"] = self.config["near_duplicates"]
+        return spec
 
-    def needs_training_sets(self, dataset: str, split: str) -> bool:
-        """Tell whether a split is filtered against the instruction training sets."""
-        names = [
-            next(iter(f)) if isinstance(f, dict) else f for f in self.datasets[dataset]["filters"]
+    def _filters(self, dataset: str, split: str) -> list[Any]:
+        """Return a split's filters; training examples are not compared with the training sets."""
+        listed = self.datasets[dataset]["filters"]
+        if split == "test":
+            return listed
+        return [item for item in listed if _filter_name(item) not in TRAINING_RULES]
+
+    def compared_training_sets(self, dataset: str, split: str) -> list[str]:
+        """Return the training sets that a split is compared with: of all kinds, or of those named.
+
+        Empty for a split whose filters compare with none.
+        """
+        rules = [
+            item for item in self._filters(dataset, split) if _filter_name(item) in TRAINING_RULES
         ]
-        return split == "test" and "seen_in_training" in names
+        kinds = {kind for item in rules for kind in _compared_kinds(item)}
+        trained = self.datasets_with("train")
+        return [name for name in trained if self.datasets[name]["kind"] in kinds]
 
     def tasks(self) -> dict[str, str]:
         """Return the name of the task instruction of every context dataset."""
         return {name: entry["task"] for name, entry in self.datasets.items() if "task" in entry}
+
+    def mixture_spec(self, mixture: str) -> dict[str, Any]:
+        """Return what decides the content of a mixture besides its files and its tokenizer."""
+        spec = dict(self.mixtures[mixture])
+        if spec["near_duplicates"] == "drop":
+            spec["similarity"] = self.config["near_duplicates"]
+        return spec
 
     def mixture_datasets(self, mixture: str) -> list[str]:
         """Return the datasets of a mixture, in the order of its sets."""
@@ -238,6 +257,15 @@ class Experiment:
         """Return the selections that the runs of a group train on."""
         chosen = [self.config["runs"][run].get("selection") for run in self.run_names(group)]
         return [name for name in self.config["selections"] if name in chosen]
+
+
+def _filter_name(item: str | dict[str, Any]) -> str:
+    return next(iter(item)) if isinstance(item, dict) else item
+
+
+def _compared_kinds(item: str | dict[str, Any]) -> list[str]:
+    options = next(iter(item.values())) if isinstance(item, dict) else {}
+    return options.get("kinds", list(KINDS))
 
 
 def _members(mixture: dict[str, Any]) -> Iterator[str]:

@@ -23,7 +23,7 @@ from reset_tuning.errors import InputError
 from reset_tuning.sampling.backend import LENGTH
 from reset_tuning.scoring.table import SCORED_STATUSES, is_empty
 from reset_tuning.seeds import draw_fraction
-from reset_tuning.tables import read_table, table_schema, write_table
+from reset_tuning.tables import read_table, table_schema, with_optional, write_table
 
 INSTRUCTION_METRIC = "instruction_following"
 PICKS = ("best", "random", "original")
@@ -259,7 +259,7 @@ def _selected_rows(
     else:
         rows["response"] = rows["output"]
         rows["n_response_tokens"] = rows["n_tokens"]
-    return rows[table_schema("selected").names]
+    return with_optional(rows, "selected")[table_schema("selected").names]
 
 
 def _ledger_rows(

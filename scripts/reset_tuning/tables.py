@@ -24,6 +24,7 @@ _TYPES = {
     "float": pa.float64(),
     "bool": pa.bool_(),
     "strings": pa.list_(pa.string()),
+    "ints": pa.list_(pa.int64()),
 }
 
 
@@ -50,8 +51,9 @@ def write_table(
 
     Raises InputError when a column is missing or undeclared, holds a wrong type or an undeclared
     null, or when two rows share the table's key. `metadata` goes into the parquet file's header.
+    Columns declared `optional` are filled with nulls where the frame lacks them.
     """
-    table = _conform(frame, path, name)
+    table = conform(frame, path, name)
     with atomic_path(path) as temporary:
         if path.suffix == ".csv":
             table.to_pandas().to_csv(temporary, index=False, float_format=CSV_FLOATS)
@@ -66,18 +68,38 @@ def read_table(path: Path, name: str) -> pd.DataFrame:
         frame = pd.read_csv(path) if path.suffix == ".csv" else pq.read_table(path).to_pandas()
     except (OSError, pa.ArrowInvalid, pd.errors.ParserError) as error:
         raise InputError(f"{path} cannot be read as a {name} table: {error}") from error
+    frame = with_optional(frame, name)
     if set(frame.columns) != set(schema.names):
         wrong = sorted(set(frame.columns) ^ set(schema.names))
         raise InputError(f"{path} is not a {name} table: its columns differ in {', '.join(wrong)}")
     for field in schema:
         if pa.types.is_list(field.type):
-            frame[field.name] = frame[field.name].map(list)
+            frame[field.name] = frame[field.name].map(_listed)
     return frame[schema.names]
 
 
-def _conform(frame: pd.DataFrame, path: Path, name: str) -> pa.Table:
-    """Return the rows as an Arrow table of the declared schema, in the declared order."""
+def _listed(value: Any) -> list[Any] | None:
+    return None if value is None else list(value)
+
+
+def with_optional(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Add the optional columns that a frame lacks, as nulls."""
+    columns = _declarations()[name]["columns"]
+    lacking = [
+        column
+        for column, spec in columns.items()
+        if spec.get("optional") and column not in frame.columns
+    ]
+    return frame.assign(**dict.fromkeys(lacking)) if lacking else frame
+
+
+def conform(frame: pd.DataFrame, path: Path, name: str) -> pa.Table:
+    """Return the rows as an Arrow table of the declared schema, in the declared order.
+
+    Raises InputError as `write_table` does; `path` names the table in its sentence.
+    """
     schema = table_schema(name)
+    frame = with_optional(frame, name)
     wrong = sorted(set(frame.columns) ^ set(schema.names))
     if wrong:
         raise InputError(f"{path}: the columns of a {name} table differ in {', '.join(wrong)}")

@@ -9,7 +9,7 @@ from helpers import copy_tree, planned_jobs, run_snakemake
 
 SINGLE_FILES = {
     "data/nq/train.parquet": {"fetch_raw": 1, "prepare_split": 1},
-    "data/alpaca/test.parquet": {"fetch_raw": 5, "prepare_split": 5},
+    "data/alpaca/test.parquet": {"fetch_raw": 8, "prepare_split": 8},
     "mixtures/context/train.parquet": {"fetch_raw": 3, "prepare_split": 3, "build_mixture": 1},
     "runs/mtl.json": {"resolve_run": 1},
     "checkpoints/llama-cd-if/seed-1/best/model.safetensors": {

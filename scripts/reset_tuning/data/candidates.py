@@ -11,19 +11,22 @@ from functools import cache
 from typing import Any
 
 KINDS = ("instruction", "extractive_qa", "abstractive_qa", "summarization")
+BAD_ROW = "bad_row"  # the fault of a candidate that stands for a row nobody can read
 
 _END_OF_TEXT = "<|endoftext|>"  # Self-Instruct's completions end with it
 _MEANINGFUL = "#%&*/@\\"  # signs that tell short instructions apart: C#, 3 * 4, 5 %
 _SPACE = re.compile(r"\s+")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Candidate:
     """One example in the making, with what the filters need to know about it.
 
     `gold_ranks` are the places (from 1) of the chosen passages that hold the answer or are marked
-    as its source. `faults` names the rules of the reader's format that the record breaks. `group`,
-    `rank`, `rating` and `raters` describe one of several replies to the same instruction.
+    as its source; `gold_retrieved` is the place of the first of them in the retrieval order, before
+    it may have been promoted. `faults` names the rules of the reader's format that the record
+    breaks. `group`, `rank`, `rating` and `raters` describe one of several replies to the same
+    instruction.
     """
 
     instruction: str | None = None
@@ -31,6 +34,7 @@ class Candidate:
     question: str | None = None
     references: tuple[str, ...] = ()
     gold_ranks: tuple[int, ...] = ()
+    gold_retrieved: int | None = None
     needs_context: bool = False
     language: str | None = None
     rating: float | None = None
@@ -46,6 +50,8 @@ def clean(value: Any) -> str:
 
     Null and not-a-number become "", numbers their digits; a list or an object raises TypeError.
     """
+    if type(value) is str and value.isascii():  # most texts, and quickly done with
+        return value.replace(_END_OF_TEXT, "") if _END_OF_TEXT in value else value
     if value is None or value != value:  # only not-a-number differs from itself
         return ""
     if isinstance(value, list | dict):
@@ -109,3 +115,14 @@ def split_key(dataset: str, candidate: Candidate) -> str:
     """
     text = candidate.instruction or candidate.question or candidate.context or ""
     return f"{dataset}\x1f{normalise(text)}"
+
+
+def compared_text(instruction: str | None, question: str | None, context: str | None) -> str:
+    """Return what makes two examples the same task: the text that leakage is looked for in.
+
+    An instruction with its input, a question (whatever its passages, so that a question asked again
+    over other passages is found), or a document to be summarised.
+    """
+    if instruction:
+        return f"{instruction}\n{context}" if context else instruction
+    return question or context or ""

@@ -1,36 +1,88 @@
-"""One split of one dataset: raw files to the `example` table and its ledger."""
+"""One split of one dataset: raw files to the `example` table and its ledger.
 
-import json
+Rows stream from the raw files to the table; what is held are ids, the rows of a draw, and, for the
+rules that compare a test split with the training sets, that split.
+"""
+
+import heapq
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import pandas as pd
-import pyarrow.parquet as pq
-
-from reset_tuning.data.candidates import Candidate, content_id, instruction_key, split_key
+from reset_tuning.data.candidates import (
+    BAD_ROW,
+    Candidate,
+    compared_text,
+    content_id,
+    split_key,
+)
 from reset_tuning.data.fetch import ALL_SPLITS, RawFile, read_manifest
-from reset_tuning.data.filters import NamedFilter, build_filters
+from reset_tuning.data.filters import (
+    NEAR_DUPLICATE_OF_TRAINING,
+    SEEN_IN_TRAINING,
+    NamedFilter,
+    build_filters,
+    filter_name,
+)
 from reset_tuning.data.ledger import Ledger
+from reset_tuning.data.overlaps import (
+    EXACT,
+    NEAR,
+    Overlap,
+    Similarity,
+    find_overlaps,
+    training_texts,
+)
 from reset_tuning.data.readers.formats import ReaderOptions
-from reset_tuning.data.readers.registry import format_rules, has_groups, read_candidates
+from reset_tuning.data.readers.registry import (
+    DROP_AND_COUNT,
+    FAIL,
+    format_rules,
+    has_groups,
+    read_candidates,
+)
+from reset_tuning.data.store import ExampleRow
 from reset_tuning.errors import InputError
 from reset_tuning.seeds import draw_fraction
 
 _logger = logging.getLogger(__name__)
 TRAIN = "train"
 _QUESTION_KINDS = ("extractive_qa", "abstractive_qa")
+_EXCERPT = 200  # characters of a text that an overlap is shown with
+_BROKEN_BY = {
+    EXACT: {SEEN_IN_TRAINING, NEAR_DUPLICATE_OF_TRAINING},
+    NEAR: {NEAR_DUPLICATE_OF_TRAINING},
+}
 
 
-class Identified(NamedTuple):
-    """A candidate with its content's id."""
+class Identified:
+    """A candidate with its content's id, which is worked out when it is first asked for."""
 
-    example_id: str
-    candidate: Candidate
+    __slots__ = ("_dataset", "_example_id", "_kind", "candidate")
+
+    def __init__(self, candidate: Candidate, dataset: str, kind: str) -> None:
+        self.candidate = candidate
+        self._dataset, self._kind = dataset, kind
+        self._example_id: str | None = None
+
+    @property
+    def example_id(self) -> str:
+        """The hash of the candidate's content; most candidates are dropped without it."""
+        if self._example_id is None:
+            found = self.candidate
+            self._example_id = content_id(
+                self._dataset,
+                self._kind,
+                found.instruction,
+                found.context,
+                found.question,
+                found.references,
+            )
+        return self._example_id
 
 
 @dataclass(frozen=True)
@@ -40,6 +92,8 @@ class DatasetSpec:
     size: examples kept at the end, drawn at random; None keeps all.
     subset: records drawn at random before the filters (the paper's Alpaca-15K); None keeps all.
     fraction: this split's share of the files that belong to no split.
+    on_bad_row: `fail` | `drop-and-count` rows that cannot be read.
+    similarity: what `near_duplicate_of_training` means by near.
     """
 
     kind: str
@@ -49,77 +103,134 @@ class DatasetSpec:
     size: int | None = None
     subset: int | None = None
     fraction: float | None = None
+    on_bad_row: str = FAIL
+    similarity: Similarity | None = None
 
     @classmethod
     def of(cls, dataset: str, spec: Mapping[str, Any]) -> "DatasetSpec":
-        """Return the spec of a config entry {kind, format, options, filters, split}."""
+        """Return the spec of a config entry.
+
+        Its keys are kind, format, options, filters, split, on_bad_row and near_duplicates.
+        """
         split = spec.get("split") or {}
+        options = ReaderOptions.of(dataset, spec.get("options") or {})
+        names = [filter_name(dataset, item)[0] for item in spec.get("filters") or ()]
+        if names[:1] == ["no_answer"] and "no_context" in names:
+            # Records without an answer go before anything else of theirs is looked at.
+            options = replace(options, answered_only=True)
         return cls(
             kind=spec["kind"],
             format=spec["format"],
-            options=ReaderOptions.of(dataset, spec.get("options") or {}),
+            options=options,
             filters=tuple(spec.get("filters") or ()),
             size=split.get("size"),
             subset=split.get("subset"),
             fraction=split.get("fraction"),
+            on_bad_row=spec.get("on_bad_row", FAIL),
+            similarity=Similarity.of(spec.get("near_duplicates")),
         )
 
 
 @dataclass(frozen=True)
 class PreparedSplit:
-    """The `example` rows of a split, their ledger and what goes into the parquet's header."""
+    """A split in the making: its rows are read when `rows` is, and its ledger is full then.
 
-    examples: pd.DataFrame
+    `overlaps` are rows of the `overlap` table: the candidates that stand in a training set.
+    """
+
+    rows: Iterator[ExampleRow]
     ledger: Ledger
     metadata: dict[str, str]
+    overlaps: list[dict[str, Any]] = field(default_factory=list)
 
 
 def prepare_split(
     manifest: Path, dataset: str, split: str, spec: DatasetSpec, training: list[Path], seed: int
 ) -> PreparedSplit:
-    """Read, filter and draw the examples of one split.
+    """Return the examples of one split, read, filtered and drawn as its rows are asked for.
 
-    `training` are the `example` tables that `seen_in_training` compares with. The steps: read;
-    other_split (files without a split of their own); not_in_subset; the filters; not_best_reply
-    (several replies to one prompt); duplicate_content; the draw of `size` examples. Raises
-    InputError when nothing is left, naming the step that dropped most.
+    `training` are the `example` tables that the split must be unseen in. The steps: read; bad_row
+    (if such rows are to be dropped); other_split (files without a split of their own);
+    not_in_subset; the filters; not_best_reply (several replies to one prompt); duplicate_content;
+    the draw of `size` examples. Raises InputError when nothing is left, naming the step that
+    dropped most.
     """
     with _naming(dataset):
         listed = read_manifest(manifest)
     files = _files_of_split(listed, manifest, dataset, split, spec)
-    filters = build_filters(
-        dataset, spec.filters, format_rules(spec.kind, spec.format), trained_instructions(training)
-    )
+    filters = build_filters(dataset, spec.filters, format_rules(spec.kind, spec.format))
     ledger = Ledger("data", dataset, split)
-    chosen = list(_steps(files, manifest, dataset, spec, filters, ledger, seed))
-    ledger.log()
-    if not chosen:
-        raise InputError(_nothing_left(dataset, split, ledger))
-    ranks = Counter(str(rank) for item in chosen for rank in item.candidate.gold_ranks[:1])
-    positions = dict(sorted(ranks.items()))
-    if spec.kind in _QUESTION_KINDS:
-        _logger.info("%s %s: first gold passage by rank: %s", dataset, split, positions)
-    metadata = {
-        "dataset": dataset,
-        "split": split,
-        "format": spec.format,
-        "gold_positions": json.dumps(positions),
+    overlaps: list[dict[str, Any]] = []
+    comparison = TrainingComparison(training, spec.similarity, filters, overlaps)
+    items = _steps(files, manifest, dataset, spec, filters, ledger, seed, comparison)
+    metadata = {"dataset": dataset, "split": split, "format": spec.format}
+    return PreparedSplit(_rows(items, dataset, spec.kind, ledger), ledger, metadata, overlaps)
+
+
+class TrainingComparison:
+    """Which candidates stand in the training sets, exactly or nearly; looked up once.
+
+    Every overlap found goes into `report` as a row of the `overlap` table, whichever rule drops it.
+    """
+
+    def __init__(
+        self,
+        training: list[Path],
+        similarity: Similarity | None,
+        filters: list[NamedFilter],
+        report: list[dict[str, Any]],
+    ) -> None:
+        is_near = NEAR_DUPLICATE_OF_TRAINING in [rule.name for rule in filters]
+        self._training = training
+        self._similarity = similarity if is_near else None
+        self._report = report
+        self._rules_by_id: dict[str, set[str]] | None = None
+
+    def unseen(self, rule: str) -> Callable[[Iterator[Identified]], list[Identified]]:
+        """Return the choice of the items that a rule of TRAINING_RULES keeps."""
+
+        def choose(items: Iterator[Identified]) -> list[Identified]:
+            waiting = list(items)
+            if self._rules_by_id is None:
+                self._rules_by_id = self._look_up(waiting)
+            broken = self._rules_by_id
+            return [item for item in waiting if rule not in broken.get(item.example_id, ())]
+
+        return choose
+
+    def _look_up(self, items: list[Identified]) -> dict[str, set[str]]:
+        """Return the rules that each item breaks, by id."""
+        texts = [
+            compared_text(item.candidate.instruction, item.candidate.question, _context(item))
+            for item in items
+        ]
+        found = find_overlaps(texts, training_texts(self._training), self._similarity)
+        broken: dict[str, set[str]] = {}
+        reported = set()  # a record may hold the same example twice
+        for overlap in found:
+            item = items[overlap.place]
+            broken.setdefault(item.example_id, set()).update(_BROKEN_BY[overlap.kind])
+            key = (item.example_id, item.candidate.source_row, overlap.training)
+            if key not in reported:
+                reported.add(key)
+                self._report.append(_overlap_row(item, overlap, texts[overlap.place]))
+        return broken
+
+
+def _context(item: Identified) -> str | None:
+    return item.candidate.context or None
+
+
+def _overlap_row(item: Identified, overlap: Overlap, text: str) -> dict[str, Any]:
+    return {
+        "example_id": item.example_id,
+        "source_row": item.candidate.source_row,
+        "training": overlap.training,
+        "training_id": overlap.training_id,
+        "kind": overlap.kind,
+        "similarity": overlap.similarity,
+        "text": text[:_EXCERPT],
     }
-    return PreparedSplit(_frame(chosen, dataset, spec.kind), ledger, metadata)
-
-
-def trained_instructions(training: list[Path]) -> frozenset[str]:
-    """Return the folded instructions of the training examples in these tables."""
-    keys: set[str] = set()
-    for path in training:
-        table = pq.read_table(path, columns=["instruction", "context"])
-        columns = (table["instruction"].to_pylist(), table["context"].to_pylist())
-        keys.update(
-            instruction_key(instruction, context)
-            for instruction, context in zip(*columns, strict=True)
-            if instruction
-        )
-    return frozenset(keys)
 
 
 def _files_of_split(
@@ -155,22 +266,26 @@ def _steps(
     filters: list[NamedFilter],
     ledger: Ledger,
     seed: int,
+    comparison: TrainingComparison,
 ) -> Iterator[Identified]:
     """Chain the steps; nothing is read before the result is."""
     pairs = ledger.read(_read(files, manifest, dataset, spec))
+    if spec.on_bad_row == DROP_AND_COUNT:
+        pairs = ledger.filtered(BAD_ROW, pairs, lambda pair: BAD_ROW not in pair[0].faults)
     if any(file.split == ALL_SPLITS for file in files):
         pairs = ledger.filtered(
             "other_split",
             pairs,
             lambda pair: pair[1] or _falls_here(pair[0], dataset, ledger.split, spec, seed),
         )
-    items: Iterator[Identified] = (
-        Identified(_id_of(candidate, dataset, spec.kind), candidate) for candidate, _ in pairs
-    )
+    items = (Identified(candidate, dataset, spec.kind) for candidate, _ in pairs)
     if spec.subset is not None:
         items = ledger.reduced("not_in_subset", items, _drawer(spec.subset, seed, "subset"))
     for rule in filters:
-        items = ledger.filtered(rule.name, items, _on_candidate(rule))
+        if rule.keep is None:
+            items = ledger.reduced(rule.name, items, comparison.unseen(rule.name))
+        else:
+            items = ledger.filtered(rule.name, items, _on_candidate(rule))
     if has_groups(spec.kind, spec.format):
         items = ledger.reduced("not_best_reply", items, _best_of_groups)
     items = _unique(items, ledger)
@@ -190,7 +305,9 @@ def _read(
         path = manifest.parent / file.path
         is_own = file.split != ALL_SPLITS
         with _naming(dataset):
-            for candidate in read_candidates(path, file.path, spec.kind, spec.format, spec.options):
+            for candidate in read_candidates(
+                path, file.path, spec.kind, spec.format, spec.options, spec.on_bad_row
+            ):
                 yield candidate, is_own
 
 
@@ -217,38 +334,25 @@ def _falls_here(
     return draw < round(fraction, 9)
 
 
-def _id_of(candidate: Candidate, dataset: str, kind: str) -> str:
-    return content_id(
-        dataset,
-        kind,
-        candidate.instruction,
-        candidate.context,
-        candidate.question,
-        candidate.references,
-    )
-
-
 def _on_candidate(rule: NamedFilter) -> Any:
     return lambda item: rule.keep(item.candidate)
 
 
-def _drawer(size: int, seed: int, purpose: str) -> Any:
+def _drawer(
+    size: int, seed: int, purpose: str
+) -> Callable[[Iterator[Identified]], list[Identified]]:
     """Return a draw of `size` items that depends on each item's content alone, not on its place."""
 
-    def draw(items: list[Identified]) -> list[Identified]:
-        order = sorted(
-            items,
-            key=lambda item: (
-                draw_fraction(seed, item.example_id, purpose),
-                item.candidate.source_row,
-            ),
-        )
-        return order[:size]
+    def draw(items: Iterator[Identified]) -> list[Identified]:
+        def order(item: Identified) -> tuple[float, str]:
+            return draw_fraction(seed, item.example_id, purpose), item.candidate.source_row
+
+        return heapq.nsmallest(size, items, key=order)
 
     return draw
 
 
-def _best_of_groups(items: list[Identified]) -> list[Identified]:
+def _best_of_groups(items: Iterator[Identified]) -> list[Identified]:
     """Return the best item of each group: lowest rank, then highest rating, then first read.
 
     A rank of null is worse than any other; an item without a group is alone in its own.
@@ -264,12 +368,13 @@ def _best_of_groups(items: list[Identified]) -> list[Identified]:
     return [item for _, item in best.values()]
 
 
-def _unique(items: Iterable[Identified], ledger: Ledger) -> Iterator[Identified]:
-    seen: set[str] = set()
+def _unique(items: Iterator[Identified], ledger: Ledger) -> Iterator[Identified]:
+    seen: set[int] = set()  # numbers: a million of them take a tenth of a gigabyte
 
     def is_new(item: Identified) -> bool:
-        known = item.example_id in seen
-        seen.add(item.example_id)
+        number = int(item.example_id, 16)
+        known = number in seen
+        seen.add(number)
         return not known
 
     return ledger.filtered("duplicate_content", items, is_new)
@@ -285,17 +390,37 @@ def _nothing_left(dataset: str, split: str, ledger: Ledger) -> str:
     )
 
 
-def _frame(items: list[Identified], dataset: str, kind: str) -> pd.DataFrame:
-    """Return the items as rows of the `example` table."""
-    return pd.DataFrame(
-        {
-            "example_id": [item.example_id for item in items],
-            "dataset": dataset,
-            "kind": kind,
-            "instruction": [item.candidate.instruction for item in items],
-            "context": [item.candidate.context for item in items],
-            "question": [item.candidate.question for item in items],
-            "references": [list(item.candidate.references) for item in items],
-            "source_row": [item.candidate.source_row for item in items],
-        }
-    )
+def _rows(
+    items: Iterator[Identified], dataset: str, kind: str, ledger: Ledger
+) -> Iterator[ExampleRow]:
+    """Yield the items as rows of the `example` table; log and check the ledger at their end."""
+    first_gold: Counter[int] = Counter()
+    n_rows = 0
+    for item in items:
+        n_rows += 1
+        first_gold.update(item.candidate.gold_ranks[:1])
+        yield _row(item, dataset, kind)
+    ledger.log()
+    ledger.check(n_rows)
+    if not n_rows:
+        raise InputError(_nothing_left(dataset, ledger.split, ledger))
+    if kind in _QUESTION_KINDS:
+        positions = dict(sorted(first_gold.items()))
+        _logger.info("%s %s: first gold passage by rank: %s", dataset, ledger.split, positions)
+
+
+def _row(item: Identified, dataset: str, kind: str) -> ExampleRow:
+    candidate = item.candidate
+    is_question = kind in _QUESTION_KINDS
+    return {
+        "example_id": item.example_id,
+        "dataset": dataset,
+        "kind": kind,
+        "instruction": candidate.instruction,
+        "context": candidate.context,
+        "question": candidate.question,
+        "references": list(candidate.references),
+        "source_row": candidate.source_row,
+        "gold_passages": list(candidate.gold_ranks) if is_question else None,
+        "gold_retrieved": candidate.gold_retrieved,
+    }

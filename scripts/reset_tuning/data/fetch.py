@@ -16,6 +16,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from reset_tuning.files import atomic_path, sha256_of
 _logger = logging.getLogger(__name__)
 
 RAW_DIR_VARIABLE = "RESET_RAW_DIR"
+TOKEN_VARIABLE = "HF_TOKEN"  # read by the hub's client itself
 ALL_SPLITS = "all"  # files whose rows are divided among the splits by a hash
 SOURCE_TYPES = ("hub", "url", "local")
 _TIMEOUT_S = 60
@@ -32,12 +34,17 @@ _TIMEOUT_S = 60
 
 @dataclass(frozen=True)
 class RawFile:
-    """A raw file: its path from the manifest's folder, its split, its digest and its size."""
+    """A raw file: its path from the manifest's folder, its split, its digest, size and age.
+
+    fetched: when its content was written on this machine (UTC), as the file system knows it, so
+    that a manifest made again of the same files is the same.
+    """
 
     path: str
     split: str
     sha256: str
     bytes: int
+    fetched: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,8 @@ def fetch(manifest: Path, dataset: str, source: Mapping[str, Any]) -> None:
     """Bring a dataset's raw files into the manifest's folder and write the manifest.
 
     `source` is the dataset's `source` in the config: {type, files: {split: […]}, licence, …}.
-    Raises InputError when files cannot be had, with what to do about it.
+    Raises InputError when files cannot be had, with what to do about it: the source's own
+    `access` sentence, if it has one, says what to accept or where to register.
     """
     fetchers = {"hub": _fetch_hub, "url": _fetch_urls, "local": _link_local}
     kind = source.get("type")
@@ -63,7 +71,10 @@ def fetch(manifest: Path, dataset: str, source: Mapping[str, Any]) -> None:
         )
     folder = manifest.parent
     folder.mkdir(parents=True, exist_ok=True)
-    fetched = fetchers[kind](folder, dataset, source)
+    try:
+        fetched = fetchers[kind](folder, dataset, source)
+    except InputError as error:
+        raise _with_access(error, source) from error
     files = [
         _described(path, folder, split) for split, paths in fetched.files.items() for path in paths
     ]
@@ -79,6 +90,11 @@ def fetch(manifest: Path, dataset: str, source: Mapping[str, Any]) -> None:
     _logger.info("%s: %d files, %d bytes", dataset, len(files), sum(file.bytes for file in files))
 
 
+def _with_access(error: InputError, source: Mapping[str, Any]) -> InputError:
+    access = source.get("access")
+    return InputError(f"{error}. To get it: {access}") if access else error
+
+
 def read_manifest(manifest: Path) -> list[RawFile]:
     """Return a manifest's files; raise InputError when it is missing or not a manifest."""
     try:
@@ -89,7 +105,9 @@ def read_manifest(manifest: Path) -> list[RawFile]:
 
 def _described(path: Path, folder: Path, split: str) -> RawFile:
     relative = path.relative_to(folder).as_posix()
-    return RawFile(relative, split, sha256_of(path), path.stat().st_size)
+    status = path.stat()
+    fetched = datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="seconds")
+    return RawFile(relative, split, sha256_of(path), status.st_size, fetched)
 
 
 # --- files of this machine ------------------------------------------------------------------------
@@ -208,7 +226,12 @@ def _fetch_urls(folder: Path, dataset: str, source: Mapping[str, Any]) -> Fetche
 
 
 def _download(url: str, path: Path, dataset: str, sha256: str | None) -> None:
-    """Stream one address to a file, whole and with the expected digest or not at all."""
+    """Stream one address to a file, whole and with the expected digest or not at all.
+
+    A file that is there already and has the expected digest is left alone.
+    """
+    if sha256 and path.exists() and sha256_of(path) == sha256.lower():
+        return
     _logger.info("%s: fetching %s", dataset, url)
     with atomic_path(path) as temporary:
         try:
@@ -258,12 +281,34 @@ def _fetch_hub(folder: Path, dataset: str, source: Mapping[str, Any]) -> Fetched
         reason = (str(error).splitlines() or [""])[0]
         raise InputError(
             f"dataset {dataset}: hub dataset {identifier} could not be fetched "
-            f"({type(error).__name__}: {reason}); check the name, the network and your access, or "
+            f"({type(error).__name__}: {reason}); {_hub_advice(error, identifier, dataset)}, or "
             f"use a local copy with datasets.{dataset}.source.type: local"
         ) from error
+    if commit != source.get("revision"):
+        _logger.warning(
+            "%s: %s was read at commit %s; to pin it, set datasets.%s.source.revision",
+            dataset,
+            identifier,
+            commit,
+            dataset,
+        )
     files = {split: _hub_files(folder, dataset, listed) for split, listed in patterns.items()}
     _refuse_shared(dataset, files)
     return Fetched(files, f"hub:{identifier}", commit)
+
+
+def _hub_advice(error: Exception, identifier: str, dataset: str) -> str:
+    """Say what to do about an error of the hub's client."""
+    page = f"https://huggingface.co/datasets/{identifier}"
+    advice = {
+        "GatedRepoError": f"accept the terms on {page} and set {TOKEN_VARIABLE} to your token",
+        "RepositoryNotFoundError": (
+            f"check that {page} exists; for a private or gated one set {TOKEN_VARIABLE}"
+        ),
+        "RevisionNotFoundError": f"correct datasets.{dataset}.source.revision",
+        "LocalTokenNotFoundError": f"set {TOKEN_VARIABLE} to your token",
+    }
+    return advice.get(type(error).__name__, "check the name, the network and your access")
 
 
 def _hub_files(folder: Path, dataset: str, patterns: list[str]) -> list[Path]:

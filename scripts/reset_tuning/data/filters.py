@@ -1,6 +1,6 @@
 """The named filters of the config: what the paper keeps of each dataset, one rule at a time."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,13 @@ Keep = Callable[[Candidate], bool]
 
 @dataclass(frozen=True)
 class NamedFilter:
-    """A rule's name, as it stands in config and ledger, and the test that a candidate must pass."""
+    """A rule's name, as it stands in config and ledger, and the test that a candidate must pass.
+
+    The rules of TRAINING_RULES have none: they look at all candidates at once, see `examples`.
+    """
 
     name: str
-    keep: Keep
+    keep: Keep | None
 
 
 def _is_blank(text: str | None) -> bool:
@@ -104,36 +107,33 @@ FILTERS: dict[str, Callable[..., Keep]] = {
     "no_selected_passage": gold_in_passages,
     "empty_context": empty_context,
     "not_assistant_pair": _fault("not_assistant_pair"),
+    "repeated_message": _fault("repeated_message"),
     "later_chunk": _fault("later_chunk"),
     "no_human_assistant_pair": _fault("no_human_assistant_pair"),
     "no_context": _fault("no_context"),
     "unsupported_type": _fault("unsupported_type"),
 }
 SEEN_IN_TRAINING = "seen_in_training"
-FILTER_NAMES = (*FILTERS, SEEN_IN_TRAINING)
+NEAR_DUPLICATE_OF_TRAINING = "near_duplicate_of_training"
+TRAINING_RULES = (SEEN_IN_TRAINING, NEAR_DUPLICATE_OF_TRAINING)
+FILTER_NAMES = (*FILTERS, *TRAINING_RULES)
 
 
 def build_filters(
-    dataset: str,
-    items: Sequence[str | Mapping[str, Any]],
-    format_rules: Sequence[str],
-    trained_on: Collection[str],
+    dataset: str, items: Sequence[str | Mapping[str, Any]], format_rules: Sequence[str]
 ) -> list[NamedFilter]:
     """Return a dataset's filters in order: its format's own rules, then those of the config.
 
-    `items` are names or {name: options}; `trained_on` are `instruction_key`s of training examples.
-    A rule that the config lists stands where the config puts it. Raises InputError for a name or an
-    option that does not exist.
+    `items` are names or {name: options}. A rule that the config lists stands where the config puts
+    it. Raises InputError for a name or an option that does not exist.
     """
-    listed = [_name_and_options(dataset, item) for item in items]
+    listed = [filter_name(dataset, item) for item in items]
     own = [(rule, {}) for rule in format_rules if rule not in dict(listed)]
-    return [
-        NamedFilter(name, _build(dataset, name, options, trained_on))
-        for name, options in [*own, *listed]
-    ]
+    return [NamedFilter(name, _build(dataset, name, options)) for name, options in [*own, *listed]]
 
 
-def _name_and_options(dataset: str, item: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+def filter_name(dataset: str, item: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Return the name and the options of an entry of `filters`."""
     if isinstance(item, str):
         return item, {}
     if not isinstance(item, Mapping) or len(item) != 1:
@@ -144,13 +144,9 @@ def _name_and_options(dataset: str, item: str | Mapping[str, Any]) -> tuple[str,
     return name, options or {}
 
 
-def _build(
-    dataset: str, name: str, options: Mapping[str, Any], trained_on: Collection[str]
-) -> Keep:
-    if name == SEEN_IN_TRAINING and not options:
-        return lambda candidate: (
-            instruction_key(candidate.instruction, candidate.context) not in trained_on
-        )
+def _build(dataset: str, name: str, options: Mapping[str, Any]) -> Keep | None:
+    if name in TRAINING_RULES and set(options) <= {"kinds"}:
+        return None  # `kinds` decides which training tables the split is given
     if name not in FILTER_NAMES:
         raise InputError(
             f"datasets.{dataset}.filters: {name!r} is not a filter; "

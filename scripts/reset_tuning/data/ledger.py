@@ -12,18 +12,18 @@ Item = TypeVar("Item")
 READ = "read"
 
 
+class AccountingError(RuntimeError):
+    """Rows went missing or appeared without a rule's name: a fault of this program, not of data."""
+
+
 @dataclass
 class Step:
     """One rule and what it did; a step that adds rows (up-sampling) has negative drops."""
 
     rule: str
     n_in: int = 0
+    n_dropped: int = 0
     n_out: int = 0
-
-    @property
-    def n_dropped(self) -> int:
-        """Rows in less rows out."""
-        return self.n_in - self.n_out
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Ledger:
 
     def count(self, rule: str, n_in: int, n_out: int) -> None:
         """Add a finished step."""
-        self.steps.append(Step(rule, n_in, n_out))
+        self.steps.append(Step(rule, n_in, n_in - n_out, n_out))
 
     def read(self, items: Iterable[Item]) -> Iterator[Item]:
         """Pass items through and count them as the stage's first step."""
@@ -56,20 +56,27 @@ class Ledger:
                 if keep(item):
                     step.n_out += 1
                     yield item
+                else:
+                    step.n_dropped += 1
 
         return stream()
 
     def reduced(
-        self, rule: str, items: Iterable[Item], choose: Callable[[list[Item]], list[Item]]
+        self, rule: str, items: Iterable[Item], choose: Callable[[Iterator[Item]], list[Item]]
     ) -> Iterator[Item]:
-        """Pass on the items that `choose` picks out of all of them."""
+        """Pass on the items that `choose` picks; it reads all of them and holds what it needs."""
         step = Step(rule)
         self.steps.append(step)
 
+        def counted() -> Iterator[Item]:
+            for item in items:
+                step.n_in += 1
+                yield item
+
         def stream() -> Iterator[Item]:
-            whole = list(items)
-            chosen = choose(whole)
-            step.n_in, step.n_out = len(whole), len(chosen)
+            chosen = choose(counted())
+            step.n_out = len(chosen)
+            step.n_dropped = step.n_in - step.n_out
             yield from chosen
 
         return stream()
@@ -82,6 +89,21 @@ class Ledger:
     def hungriest(self) -> Step:
         """Return the step that dropped most rows."""
         return max(self.steps, key=lambda step: step.n_dropped)
+
+    def check(self, n_written: int) -> None:
+        """Raise AccountingError unless every step balances and the last one let `n_written` out."""
+        last = self.steps[0].n_in if self.steps else 0
+        for step in self.steps:
+            if step.n_in != last or step.n_in - step.n_dropped != step.n_out:
+                raise AccountingError(
+                    f"{self.item} {self.split}: step {step.rule} has {step.n_in} rows in, "
+                    f"{step.n_dropped} dropped and {step.n_out} out, after {last} rows"
+                )
+            last = step.n_out
+        if last != n_written:
+            raise AccountingError(
+                f"{self.item} {self.split}: {last} rows are accounted for, {n_written} were written"
+            )
 
     def frame(self) -> pd.DataFrame:
         """Return the steps as rows of the `ledger` table."""

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reset_tuning.data.candidates import instruction_key
+from reset_tuning.data.candidates import compared_text, instruction_key, normalise
 from reset_tuning.data.ledger import READ, Ledger
+from reset_tuning.data.overlaps import NearIndex, Similarity
 from reset_tuning.data.prompts import (
     INSTRUCTION_KIND,
     FittedPrompt,
@@ -25,6 +26,7 @@ from reset_tuning.tables import read_table
 _logger = logging.getLogger(__name__)
 _BATCH = 5000  # rows rendered at once
 LONG_RESPONSES = ("drop", "keep")
+NEAR_DUPLICATES = ("drop", "keep")
 
 
 @dataclass(frozen=True)
@@ -34,26 +36,31 @@ class MixtureSpec:
     sets: datasets by set; the smaller sets are up-sampled to the size of the largest.
     validation_size: rows held out of each set (at most half of it).
     long_responses: `drop` | `keep` responses of more than `max_response_tokens` tokens.
+    similarity: near-duplicate instructions, and training rows that are near-duplicates of
+    validation rows, are dropped; None keeps them.
     """
 
     sets: Mapping[str, Sequence[str]]
     validation_size: int
     long_responses: str
     max_response_tokens: int
+    similarity: Similarity | None = None
 
     @classmethod
     def of(cls, mixture: str, spec: Mapping[str, Any]) -> "MixtureSpec":
         """Return the spec of a config entry; raise InputError for an unknown choice."""
-        if spec["long_responses"] not in LONG_RESPONSES:
-            raise InputError(
-                f"mixtures.{mixture}.long_responses is {spec['long_responses']!r}; "
-                f"allowed are {', '.join(LONG_RESPONSES)}"
-            )
+        choices = {"long_responses": LONG_RESPONSES, "near_duplicates": NEAR_DUPLICATES}
+        for key, allowed in choices.items():
+            if spec[key] not in allowed:
+                raise InputError(
+                    f"mixtures.{mixture}.{key} is {spec[key]!r}; allowed are {', '.join(allowed)}"
+                )
         return cls(
             sets=spec["sets"],
             validation_size=spec["validation_size"],
             long_responses=spec["long_responses"],
             max_response_tokens=spec["max_response_tokens"],
+            similarity=Similarity.of(spec.get("similarity")),
         )
 
 
@@ -111,8 +118,9 @@ def build_mixture(
     """Return a mixture's training and validation rows with their accounting.
 
     Each set: union of its datasets, duplicate instructions and unusable rows dropped, validation
-    rows held out by a draw on their content, and the rest up-sampled to the largest set. Raises
-    InputError when a set has too few rows left.
+    rows held out by a draw on their content, training rows too much like a validation row of any
+    set dropped, and the rest up-sampled to the largest set. Raises InputError when a set has too
+    few rows left.
     """
     check_template(settings.template)
     train: dict[str, pd.DataFrame] = {}
@@ -127,13 +135,22 @@ def build_mixture(
         validation_ledgers.append(_validation_ledger(mixture, name, len(rows), held_out[name]))
         if train[name].empty or held_out[name].empty:
             raise InputError(_too_few(mixture, name, ledgers[name]))
+    if spec.similarity is not None:
+        train = _unlike_validation(train, held_out, spec.similarity, ledgers)
+    for name, rows in train.items():
+        if rows.empty:
+            raise InputError(_too_few(mixture, name, ledgers[name]))
     largest = max(map(len, train.values()))
     for name, rows in train.items():
         train[name] = up_sample(rows, largest, seed)
         ledgers[name].count("up_sampled", len(rows), largest)
     _log_shares(mixture, train)
-    for ledger in (every := [*ledgers.values(), *validation_ledgers]):
+    written = [*train.values(), *held_out.values()]
+    for ledger, rows in zip(
+        every := [*ledgers.values(), *validation_ledgers], written, strict=True
+    ):
         ledger.log()
+        ledger.check(len(rows))
     return Mixture(
         train=pd.concat(train.values(), ignore_index=True),
         validation=pd.concat(held_out.values(), ignore_index=True),
@@ -169,6 +186,9 @@ def _usable_rows(
     ledger.count(READ, len(rows), len(rows))
     rows = _kept(rows, "no_response", rows["references"].map(len) > 0, ledger)
     rows = _kept(rows, "duplicate_instruction", ~_is_duplicate(rows), ledger)
+    if spec.similarity is not None:
+        is_near = _is_near_duplicate(rows, spec.similarity)
+        rows = _kept(rows, "near_duplicate_instruction", ~is_near, ledger)
     rows = rows.assign(set=name, copy=0, response=rows["references"].map(lambda texts: texts[0]))
     counts = np.array(count_tokens(rows["response"], settings.tokenizer), dtype=np.int64)
     has_end = settings.tokenizer.eos_token_id is not None
@@ -202,6 +222,45 @@ def _is_duplicate(rows: pd.DataFrame) -> pd.Series:
     return pd.Series(keys, index=rows.index).duplicated()
 
 
+def _is_near_duplicate(rows: pd.DataFrame, similarity: Similarity) -> pd.Series:
+    """Mark instructions that are near-duplicates of one that stands earlier and is kept."""
+    index = NearIndex(similarity)
+    marks = [
+        kind == INSTRUCTION_KIND and not index.add_unless_known(text)
+        for kind, text in zip(rows["kind"], _compared_texts(rows), strict=True)
+    ]
+    return pd.Series(marks, index=rows.index, dtype=bool)
+
+
+def _compared_texts(rows: pd.DataFrame) -> Iterator[str]:
+    """Yield the folded text of each row in which near-duplicates are looked for."""
+    columns = (rows[name] for name in ("instruction", "question", "context"))
+    for parts in zip(*columns, strict=True):
+        yield normalise(compared_text(*(part if isinstance(part, str) else None for part in parts)))
+
+
+def _unlike_validation(
+    train: Mapping[str, pd.DataFrame],
+    held_out: Mapping[str, pd.DataFrame],
+    similarity: Similarity,
+    ledgers: Mapping[str, Ledger],
+) -> dict[str, pd.DataFrame]:
+    """Drop training rows of every set that are near-duplicates of a validation row of any set."""
+    index = NearIndex(similarity)
+    for rows in held_out.values():
+        for text in _compared_texts(rows):
+            index.add(text)
+    return {
+        name: _kept(
+            rows,
+            "near_duplicate_of_validation",
+            pd.Series([not index.find(text) for text in _compared_texts(rows)], index=rows.index),
+            ledgers[name],
+        )
+        for name, rows in train.items()
+    }
+
+
 def _with_prompts(rows: pd.DataFrame, settings: PromptSettings, ledger: Ledger) -> pd.DataFrame:
     """Add the fitted prompts and drop rows that no cut of the context makes fit."""
     fitted = [prompt for batch in _batches(rows) for prompt in _fitted(batch, settings)]
@@ -217,6 +276,7 @@ def _with_prompts(rows: pd.DataFrame, settings: PromptSettings, ledger: Ledger) 
 
 def _batches(rows: pd.DataFrame) -> Iterator[list[dict[str, Any]]]:
     columns = ["dataset", "kind", "instruction", "context", "question", "n_response_tokens"]
+    columns += [name for name in ["gold_passages"] if name in rows]
     for start in range(0, len(rows), _BATCH):
         yield rows[columns].iloc[start : start + _BATCH].to_dict("records")
 

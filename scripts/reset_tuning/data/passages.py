@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from reset_tuning.errors import InputError
 
@@ -39,10 +40,22 @@ def answer_finder(answers: Sequence[str]) -> Callable[[str], bool]:
     return holds_answer
 
 
+class Chosen(NamedTuple):
+    """The passages kept for a question.
+
+    gold_ranks: places (from 1) of those that hold the answer. gold_retrieved: the place of the
+    first of them in the retrieval order; below the number of passages when it was promoted.
+    """
+
+    passages: list[str]
+    gold_ranks: tuple[int, ...]
+    gold_retrieved: int | None
+
+
 def choose_passages(
     passages: Sequence[str], is_gold: Callable[[int], bool], max_passages: int, gold: str
-) -> tuple[list[str], tuple[int, ...]]:
-    """Return at most `max_passages` passages in retrieval order and the gold ones' places from 1.
+) -> Chosen:
+    """Choose at most `max_passages` passages in retrieval order.
 
     `promote`: when none of them is gold, the first gold one further down replaces the last.
     `require_in_top5`: nothing is replaced, and a filter drops the example.
@@ -57,4 +70,12 @@ def choose_passages(
         if found is not None:
             chosen[-1] = found
             ranks = [len(chosen)]
-    return [passages[index] for index in chosen], tuple(ranks)
+    retrieved = chosen[ranks[0] - 1] + 1 if ranks else None
+    return Chosen([passages[index] for index in chosen], tuple(ranks), retrieved)
+
+
+def joined(passages: Sequence[str]) -> str:
+    """Return passages as a context: one a line, so that each can be told apart again."""
+    return "\n".join(
+        " ".join(passage.split("\n")) if "\n" in passage else passage for passage in passages
+    )

@@ -1,7 +1,8 @@
 """Prompts in the Alpaca template, and contexts cut so that they fit.
 
-One rendering serves training and evaluation. When a prompt is too long its context is cut from the
-end; header, instruction and question always stay whole.
+One rendering serves training and evaluation. When a prompt is too long its context is cut; header,
+instruction and question always stay whole. A document is cut from its end. Of passages those
+without the answer are cut first, from the last on, and the first one with it stays whole.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,11 +29,15 @@ class FittedPrompt:
 
 
 class PromptParts(NamedTuple):
-    """A prompt around its context; only the context may be cut."""
+    """A prompt around its context; only the context may be cut.
+
+    gold: places (from 1) of the context's lines that are passages with the answer.
+    """
 
     head: str
     context: str
     tail: str
+    gold: tuple[int, ...] = ()
 
     @property
     def text(self) -> str:
@@ -69,7 +74,8 @@ def prompt_parts(
         raise InputError(f"dataset {example['dataset']} has no task text for its prompts")
     before, after = template["with_input"].split("{input}")
     tail = f"\n\nQuestion: {question}" if question else ""
-    return PromptParts(_filled(before, instruction), context, tail + _filled(after, instruction))
+    head, tail = _filled(before, instruction), tail + _filled(after, instruction)
+    return PromptParts(head, context, tail, _places(example.get("gold_passages")))
 
 
 def _filled(template: str, instruction: str) -> str:
@@ -81,6 +87,11 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _places(value: Any) -> tuple[int, ...]:
+    """Return a table's list of places, () for its nulls."""
+    return tuple(int(place) for place in value) if hasattr(value, "__len__") else ()
+
+
 def fitted_prompt(
     example: Mapping[str, Any],
     template: Mapping[str, str],
@@ -90,9 +101,9 @@ def fitted_prompt(
 ) -> FittedPrompt:
     """Return an example's prompt of at most `max_prompt_tokens` tokens, BOS included.
 
-    Only the context is cut, from its end. Raises PromptTooLong when the rest alone does not fit:
-    the mixture drops such a row under the rule `prompt_too_long`, and evaluation writes an empty
-    output with finish reason `length` for it.
+    Only the context is cut. Raises PromptTooLong when the rest, with the first passage that holds
+    the answer if there is one, does not fit: the mixture drops such a row under the rule
+    `prompt_too_long`, and evaluation writes an empty output with finish reason `length` for it.
     """
     parts = prompt_parts(example, template, task)
     (n_tokens,) = count_prompt_tokens([parts.text], tokenizer)
@@ -150,12 +161,31 @@ def _fit(parts: PromptParts, n_tokens: int, tokenizer: Any, limit: int) -> Fitte
     (bare,) = count_prompt_tokens([parts.head + parts.tail], tokenizer)
     if bare > limit:
         raise PromptTooLong(f"{bare} tokens without context, {limit} allowed")
+    if parts.gold:
+        return _fit_passages(parts, n_tokens, tokenizer, limit)
     kept, left = parts, n_tokens
     # Tokens at the cut may join otherwise than in the whole text, so the result is measured again.
     while left > limit:
         kept = kept._replace(context=_shortened(kept.context, left - limit, tokenizer))
         (left,) = count_prompt_tokens([kept.text], tokenizer)
     return FittedPrompt(kept.text, left, n_tokens - left)
+
+
+def _fit_passages(parts: PromptParts, n_tokens: int, tokenizer: Any, limit: int) -> FittedPrompt:
+    """Cut passages, the least needed first; the first one with the answer stays whole."""
+    passages = dict(enumerate(parts.context.split("\n"), start=1))
+    first, *other_gold = sorted(parts.gold)
+    left = n_tokens
+    for place in sorted(passages, key=lambda place: (place in other_gold, -place)):
+        while place != first and place in passages and left > limit:
+            passages[place] = _shortened(passages[place], left - limit, tokenizer)
+            if not passages[place].strip():
+                del passages[place]
+            kept = parts._replace(context="\n".join(passages.values()))
+            (left,) = count_prompt_tokens([kept.text], tokenizer)
+            if left <= limit:
+                return FittedPrompt(kept.text, left, n_tokens - left)
+    raise PromptTooLong(f"{left} tokens with the passage that holds the answer, {limit} allowed")
 
 
 def _shortened(context: str, n_tokens: int, tokenizer: Any) -> str:

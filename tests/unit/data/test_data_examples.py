@@ -2,25 +2,30 @@
 
 import json
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_samples import write_json_lines
 
 from prepare_split import main as prepare
-from reset_tuning.data.examples import DatasetSpec, PreparedSplit, prepare_split
-from reset_tuning.data.ledger import Ledger
+from reset_tuning.data.examples import DatasetSpec, prepare_split
+from reset_tuning.data.ledger import AccountingError, Ledger
+from reset_tuning.data.overlaps import Similarity
+from reset_tuning.data.store import write_examples
 from reset_tuning.errors import InputError
 from reset_tuning.stats.ledger import check_ledger
-from reset_tuning.tables import read_table, write_table
+from reset_tuning.tables import read_table
 
 
 def manifest(folder: Path, splits: dict[str, list[dict[str, Any]]]) -> Path:
     """Write raw files, one a split, and their manifest."""
+    folder.mkdir(parents=True, exist_ok=True)
     files = []
     for split, records in splits.items():
         path = write_json_lines(folder / f"{split}.jsonl", records)
@@ -49,11 +54,25 @@ def task(instruction: str, output: str = "o", context: str = "") -> dict[str, st
     return {"instruction": instruction, "input": context, "output": output}
 
 
-def prepared(path: Path, split: str, wanted: DatasetSpec, seed: int = 0) -> PreparedSplit:
-    return prepare_split(path, "x", split, wanted, [], seed)
+@dataclass
+class Done:
+    """A split that was read and written."""
+
+    examples: pd.DataFrame
+    ledger: Ledger
+    overlaps: pd.DataFrame
 
 
-def rules(done: PreparedSplit) -> list[tuple[str, int, int]]:
+def prepared(
+    path: Path, split: str, wanted: DatasetSpec, seed: int = 0, training: Sequence[Path] = ()
+) -> Done:
+    made = prepare_split(path, "x", split, wanted, list(training), seed)
+    target = path.parent / f"{split}.parquet"
+    write_examples(made.rows, target, made.metadata)
+    return Done(read_table(target, "example"), made.ledger, pd.DataFrame(made.overlaps))
+
+
+def rules(done: Done) -> list[tuple[str, int, int]]:
     return [(step.rule, step.n_in, step.n_dropped) for step in done.ledger.steps]
 
 
@@ -80,6 +99,7 @@ def test_the_script_writes_both_tables(tmp_path: Path) -> None:
             manifest=path,
             examples=tmp_path / f"{split}.parquet",
             ledger=tmp_path / f"{split}.ledger.csv",
+            overlaps=tmp_path / f"{split}.overlaps.csv",
             dataset="x",
             split=split,
             spec=entry | {"filters": filters},
@@ -94,7 +114,7 @@ def test_the_script_writes_both_tables(tmp_path: Path) -> None:
     assert dict(zip(ledger["rule"], ledger["n_dropped"], strict=True))["seen_in_training"] == 1
 
 
-def test_gold_positions_are_in_the_header(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_gold_positions_are_in_the_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
     def asked(question: str, gold: int) -> dict[str, Any]:
@@ -111,10 +131,10 @@ def test_gold_positions_are_in_the_header(tmp_path: Path, caplog: pytest.LogCapt
     wanted = spec("extractive_qa", "passages", filters=["no_answer", "gold_not_in_passages"])
     done = prepared(path, "test", wanted)
     assert ("gold_not_in_passages", 4, 1) in rules(done)
-    write_table(done.examples, tmp_path / "test.parquet", "example", done.metadata)
-    header = pq.read_schema(tmp_path / "test.parquet").metadata
-    assert json.loads(header[b"gold_positions"]) == {"1": 2, "5": 1}
-    assert "first gold passage by rank: {'1': 2, '5': 1}" in caplog.text
+    places = done.examples.set_index("question")[["gold_passages", "gold_retrieved"]]
+    assert places.loc["a"].to_list() == places.loc["b"].to_list() == [[1], 1]
+    assert places.loc["c"].to_list() == [[5], 7]
+    assert "first gold passage by rank: {1: 2, 5: 1}" in caplog.text
 
 
 def test_instructions_have_no_gold_positions_to_log(
@@ -143,7 +163,8 @@ def test_the_best_ranked_reply_that_qualifies_is_kept(tmp_path: Path) -> None:
     filters = ["not_assistant_pair", {"low_rating": {"above": 0.5, "annotators": 2}}]
     done = prepared(path, "train", spec("instruction", "oasst1", filters=filters))
     assert list(done.examples["references"]) == [["second"]]
-    assert rules(done)[1:4] == [
+    assert rules(done)[1:5] == [
+        ("repeated_message", 5, 0),
         ("not_assistant_pair", 5, 1),
         ("low_rating", 4, 1),
         ("not_best_reply", 3, 2),
@@ -196,12 +217,78 @@ def test_any_chain_of_filters_adds_up(steps: list[list[bool]]) -> None:
     items = ledger.read(iter(range(20)))
     for number, verdicts in enumerate(steps):
         items = ledger.filtered(f"rule {number}", items, lambda i, v=verdicts: i < len(v) and v[i])
-    items = ledger.reduced("half", items, lambda whole: whole[: len(whole) // 2])
+    items = ledger.reduced("half", items, lambda whole: list(whole)[::2])
     left = list(items)
     frame = ledger.frame()
     check_ledger(frame, "here")
     assert frame["n_out"].iloc[-1] == len(left) == ledger.n_out
     assert frame["n_in"].iloc[0] - frame["n_dropped"].sum() == len(left)
+
+
+def test_a_ledger_that_does_not_add_up_stops_the_job() -> None:
+    ledger = Ledger("data", "x", "train")
+    list(ledger.filtered("odd", ledger.read(iter(range(4))), lambda number: number % 2 == 1))
+    ledger.check(2)
+    with pytest.raises(AccountingError, match="2 rows are accounted for, 3 were written"):
+        ledger.check(3)
+    ledger.steps[1].n_dropped = 1
+    with pytest.raises(AccountingError, match="step odd has 4 rows in, 1 dropped and 2 out"):
+        ledger.check(2)
+
+
+TEXTS = st.text("aB? ", max_size=3)
+TASKS = st.builds(task, TEXTS, TEXTS, TEXTS)
+FILTERS = ["empty_instruction", "empty_response", "has_context", "duplicate_instruction"]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(TASKS, min_size=1, max_size=25), st.randoms(use_true_random=False))
+def test_rows_balance_and_their_order_changes_nothing(
+    tmp_path_factory: pytest.TempPathFactory, records: list[dict], random: Any
+) -> None:
+    """Any rows: the ledger adds up, ids are unique and stable, and order decides no count."""
+
+    def kept(rows: list[dict], filters: list[str]) -> tuple[set[str], list[tuple[str, int, int]]]:
+        path = manifest(tmp_path_factory.mktemp("raw"), {"train": rows})
+        try:
+            done = prepared(path, "train", spec(filters=filters))
+        except InputError as error:
+            assert "none of" in str(error)
+            return set(), []
+        check_ledger(done.ledger.frame(), "here")
+        assert done.examples["example_id"].is_unique
+        assert done.ledger.steps[0].n_in == len(rows)
+        return set(done.examples["example_id"]), rules(done)
+
+    shuffled = list(records)
+    random.shuffle(shuffled)
+    assert kept(records, FILTERS[:3]) == kept(shuffled, FILTERS[:3])
+    # Of equal instructions the first is kept: which one depends on the order, how many does not.
+    assert kept(records, FILTERS)[1] == kept(shuffled, FILTERS)[1]
+
+
+def test_the_seed_tasks_that_two_sets_share_are_found(tmp_path: Path) -> None:
+    """Self-Instruct and Alpaca grew from the same 175 seed tasks, the known leak."""
+    seeds = [f"Write a poem about fish number {n} that swims in the lake" for n in range(175)]
+    grown = {name: [f"{name} invented task {n}" for n in range(300)] for name in ("ours", "theirs")}
+    trained = [task(text) for text in seeds + grown["ours"]]
+    path = manifest(tmp_path / "a", {"train": trained})
+    prepared(path, "train", spec(format="self_instruct", filters=[]))
+    tested = [task(text.upper() + "!") for text in seeds[:100]]
+    tested += [task(f"{text} today") for text in seeds[100:]]
+    tested += [task(text) for text in grown["theirs"]]
+    raw = manifest(tmp_path / "b", {"test": tested})
+    wanted = replace(
+        spec(filters=["seen_in_training", "near_duplicate_of_training"]),
+        similarity=Similarity(0.8, 3),
+    )
+    done = prepared(raw, "test", wanted, training=[tmp_path / "a/train.parquet"])
+    counts = {rule: n_dropped for rule, _, n_dropped in rules(done)}
+    assert counts["seen_in_training"] == 100
+    assert counts["near_duplicate_of_training"] == 75
+    assert set(done.examples["instruction"]) == set(grown["theirs"])
+    assert done.overlaps.groupby("kind").size().to_dict() == {"exact": 100, "near": 75}
+    assert set(done.overlaps["training"]) == {"x"}
 
 
 def test_nothing_left_names_the_filter(tmp_path: Path) -> None:

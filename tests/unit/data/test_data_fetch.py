@@ -4,6 +4,7 @@ import hashlib
 import json
 import sys
 import types
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ def test_local_files_are_linked_and_listed(root: Path, tmp_path: Path) -> None:
     source = local(train=["**/train*"], test=["test*"])
     fetch_raw(manifest=manifest, dataset="nq", source=source, files=[root / "nq/test.jsonl"])
     content = json.loads(manifest.read_text())
+    written = datetime.fromtimestamp((root / "nq/test.jsonl").stat().st_mtime, UTC)
+    assert content["files"][1].pop("fetched") == written.isoformat(timespec="seconds")
+    assert content["files"][0].pop("fetched").endswith("+00:00")
     assert content["files"] == [
         {"path": "a/train.jsonl", "split": "train", "sha256": DIGEST, "bytes": 3},
         {"path": "test.jsonl", "split": "test", "sha256": DIGEST, "bytes": 3},
@@ -81,6 +85,53 @@ def test_an_address_is_downloaded_and_checked(root: Path, tmp_path: Path) -> Non
     assert json.loads(manifest.read_text())["source"] == url
 
 
+def test_a_manifest_made_again_is_the_same(root: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "raw/nq/manifest.json"
+    fetch(manifest, "nq", local(train=["**/train*"], test=["test*"]))
+    first = manifest.read_bytes()
+    manifest.unlink()
+    fetch(manifest, "nq", local(train=["**/train*"], test=["test*"]))
+    assert manifest.read_bytes() == first
+
+
+def test_a_download_with_the_right_digest_is_not_repeated(root: Path, tmp_path: Path) -> None:
+    source = {"type": "url", "files": {"test": [{"url": "http://127.0.0.1:9/test.jsonl"}]}}
+    source["files"]["test"][0]["sha256"] = DIGEST
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test/test.jsonl").write_text("{}\n")
+    fetch(tmp_path / "manifest.json", "nq", source)
+    assert read_manifest(tmp_path / "manifest.json")[0].sha256 == DIGEST
+
+
+def test_what_to_accept_is_part_of_the_error(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("RESET_RAW_DIR", str(tmp_path))
+    source = local(test=["*.json"]) | {"access": "register at example.org"}
+    with pytest.raises(InputError, match="does not exist.* To get it: register at example.org"):
+        fetch(tmp_path / "raw/manifest.json", "nq", source)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        (
+            "GatedRepoError",
+            "accept the terms on https://huggingface.co/datasets/org/set and set HF",
+        ),
+        ("RepositoryNotFoundError", "for a private or gated one set HF_TOKEN"),
+        ("RevisionNotFoundError", "correct datasets.x.source.revision"),
+    ],
+)
+def test_gated_and_missing_repositories_say_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, advice: str
+) -> None:
+    import huggingface_hub.errors as known
+
+    assert hasattr(known, name)
+    hub(monkeypatch, [], fails=type(name, (Exception,), {}))
+    with pytest.raises(InputError, match=advice):
+        fetch(tmp_path / "manifest.json", "x", HUB)
+
+
 @pytest.mark.parametrize(
     ("name", "digest", "sentence"),
     [
@@ -98,14 +149,16 @@ def test_a_wrong_or_missing_address(
     assert not list(manifest.parent.rglob("*.jsonl")) and not manifest.exists()
 
 
-def hub(monkeypatch: pytest.MonkeyPatch, files: list[str], fails: bool = False) -> list[dict]:
+def hub(
+    monkeypatch: pytest.MonkeyPatch, files: list[str], fails: type[Exception] | None = None
+) -> list[dict]:
     """Put a stand-in for huggingface_hub in place; return the calls that it gets."""
     calls: list[dict] = []
 
     class HfApi:
         def dataset_info(self, name: str, revision: str | None) -> types.SimpleNamespace:
             if fails:
-                raise RuntimeError("no route to host")
+                raise fails("no route to host")
             return types.SimpleNamespace(sha="c0ffee")
 
     def snapshot_download(name: str, **values: Any) -> None:
@@ -141,7 +194,7 @@ def test_the_hub_without_files_or_network(monkeypatch: pytest.MonkeyPatch, tmp_p
     hub(monkeypatch, ["v2/train-0.parquet"])
     with pytest.raises(InputError, match=r"no file that matches v2/test-\*"):
         fetch(tmp_path / "manifest.json", "x", HUB)
-    hub(monkeypatch, [], fails=True)
+    hub(monkeypatch, [], fails=RuntimeError)
     with pytest.raises(InputError, match="org/set could not be fetched .*no route to host"):
         fetch(tmp_path / "manifest.json", "x", HUB)
 

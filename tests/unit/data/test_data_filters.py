@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reset_tuning.data.candidates import Candidate, content_id, instruction_key, normalise
+from reset_tuning.data.candidates import Candidate, content_id, normalise
 from reset_tuning.data.filters import FILTER_NAMES, build_filters
 from reset_tuning.data.passages import answer_finder, choose_passages
 from reset_tuning.errors import InputError
@@ -12,8 +12,8 @@ from reset_tuning.errors import InputError
 WORDS = "w " * 10
 
 
-def passes(item: str | dict, candidate: Candidate, trained: frozenset[str] = frozenset()) -> bool:
-    (rule,) = build_filters("x", [item], (), trained)
+def passes(item: str | dict, candidate: Candidate) -> bool:
+    (rule,) = build_filters("x", [item], ())
     return rule.keep(candidate)
 
 
@@ -47,24 +47,21 @@ def test_each_filter(item: str | dict, kept: dict, dropped: dict) -> None:
     assert not passes(item, Candidate(**dropped))
 
 
-def test_duplicates_and_training_examples_are_compared_folded() -> None:
-    (rule,) = build_filters("x", ["duplicate_instruction"], (), ())
+def test_duplicates_are_compared_folded() -> None:
+    (rule,) = build_filters("x", ["duplicate_instruction"], ())
     asked = ["What's C++?", "what’s  C++", "What's C#?", "WHAT'S C++!"]
     assert [rule.keep(Candidate(instruction=text)) for text in asked] == [True, False, True, False]
-    trained = frozenset({instruction_key("Name a fish!", None)})
-    assert not passes({"seen_in_training": {}}, Candidate(instruction="name  a fish."), trained)
-    assert passes("seen_in_training", Candidate(instruction="name a fish.", context="c"), trained)
 
 
 def test_format_rules_come_first_unless_listed() -> None:
-    rules = build_filters("x", ["no_answer", "no_context"], ("unsupported_type", "no_context"), ())
+    rules = build_filters("x", ["no_answer", "no_context"], ("unsupported_type", "no_context"))
     assert [rule.name for rule in rules] == ["unsupported_type", "no_answer", "no_context"]
 
 
 @pytest.mark.parametrize("item", ["too_long", {"too_long": {}}])
 def test_unknown_filters_name_the_allowed(item: str | dict) -> None:
     with pytest.raises(InputError, match="'too_long' is not a filter; allowed are") as caught:
-        build_filters("dolly", [item], (), ())
+        build_filters("dolly", [item], ())
     assert all(name in str(caught.value) for name in FILTER_NAMES)
 
 
@@ -79,7 +76,7 @@ def test_unknown_filters_name_the_allowed(item: str | dict) -> None:
 )  # fmt: skip
 def test_wrong_options_are_refused(item: object, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
-        build_filters("dolly", [item], (), ())
+        build_filters("dolly", [item], ())
 
 
 @pytest.mark.parametrize(
@@ -136,23 +133,26 @@ PASSAGES = [f"p{index}" for index in range(8)]
 
 
 @pytest.mark.parametrize(
-    ("gold", "rule", "chosen", "ranks"),
+    ("gold", "rule", "chosen", "ranks", "retrieved"),
     [
-        ({1, 3, 7}, "promote", "p0 p1 p2 p3 p4", (2, 4)),
-        ({6, 7}, "promote", "p0 p1 p2 p3 p6", (5,)),
-        ({6, 7}, "require_in_top5", "p0 p1 p2 p3 p4", ()),
-        (set(), "promote", "p0 p1 p2 p3 p4", ()),
+        ({1, 3, 7}, "promote", "p0 p1 p2 p3 p4", (2, 4), 2),
+        ({6, 7}, "promote", "p0 p1 p2 p3 p6", (5,), 7),
+        ({6, 7}, "require_in_top5", "p0 p1 p2 p3 p4", (), None),
+        (set(), "promote", "p0 p1 p2 p3 p4", (), None),
     ],
 )
-def test_a_gold_passage_below_rank_five(gold: set, rule: str, chosen: str, ranks: tuple) -> None:
+def test_a_gold_passage_below_rank_five(
+    gold: set, rule: str, chosen: str, ranks: tuple, retrieved: int | None
+) -> None:
     found = choose_passages(PASSAGES, lambda index: index in gold, 5, rule)
-    assert found == (chosen.split(), ranks)
+    assert found == (chosen.split(), ranks, retrieved)
 
 
 @given(st.lists(st.booleans(), max_size=12), st.integers(1, 6))
 def test_passages_stay_few_and_in_order(flags: list[bool], most: int) -> None:
     passages = list(range(len(flags)))
-    chosen, ranks = choose_passages(passages, flags.__getitem__, most, "promote")
+    chosen, ranks, retrieved = choose_passages(passages, flags.__getitem__, most, "promote")
     assert chosen == sorted(chosen) and len(chosen) == min(most, len(flags))
     assert [place for place, index in enumerate(chosen, 1) if flags[index]] == list(ranks)
     assert bool(ranks) == any(flags)
+    assert retrieved == (flags.index(True) + 1 if any(flags) else None)

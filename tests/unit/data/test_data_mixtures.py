@@ -45,6 +45,7 @@ def spec(**values: Any) -> MixtureSpec:
         "validation_size": 2,
         "long_responses": "drop",
         "max_response_tokens": 20,
+        "near_duplicates": "keep",
     }
     return MixtureSpec.of("all", entry | values)
 
@@ -158,6 +159,54 @@ def test_draws_follow_the_content(built: Any) -> None:
     )
 
 
+STORY = "write a short story about an old fisherman who finds a bottle with a letter on the beach"
+NEAR = {"near_duplicates": "drop", "similarity": {"threshold": 0.8, "n_words": 3}}
+
+
+def test_near_duplicate_instructions_are_dropped_once(built: Any) -> None:
+    examples = sample()
+    examples["nq"]["question"] = [f"Who is number {n}?" for n in range(len(examples["nq"]))]
+    texts = [STORY, "a b c", "d e f", "g h i"]
+    examples["dolly"] = instructions("dolly", texts)
+    examples["oasst1"] = instructions("oasst1", [f"{STORY} today", f"Now {STORY}", "j k l"])
+    mixture = built(examples, **NEAR)
+    assert dropped(mixture, "instruction")["near_duplicate_instruction"] == 2
+    kept = set(mixture.train["instruction"]) | set(mixture.validation["instruction"])
+    assert STORY in kept and f"{STORY} today" not in kept
+    assert dropped(built(examples), "instruction").get("near_duplicate_instruction") is None
+    check_ledger(mixture.ledger, "here")
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.lists(st.integers(0, 12), min_size=10, max_size=30), st.integers(0, 3))
+def test_no_training_row_is_like_a_validation_row(
+    tokenizer: Any, template: dict, numbers: list[int], seed: int
+) -> None:
+    """Questions in groups of near-duplicates: no group is on both sides."""
+    rows = [
+        example(f"{place:016x}", "extractive_qa", dataset="nq", context="c", question=question)
+        for place, number in enumerate(numbers)
+        for question in [f"{number} {STORY.replace(' ', f' x{number} ')} {place}"]
+    ]
+    rows += [
+        example(f"{999 + n:016x}", "extractive_qa", dataset="nq", context="c", question=f"q{n} r s")
+        for n in range(30)
+    ]
+    wanted = spec(sets={"nq": ["nq"]}, validation_size=4, **NEAR)
+    settings_ = PromptSettings(tokenizer, template, TASKS, 4000)
+    mixture = build_mixture("all", {"nq": pd.DataFrame(rows)}, wanted, settings_, seed)
+    groups = [
+        {question.split()[0] for question in part["question"] if "fisherman" in question}
+        for part in (mixture.train, mixture.validation)
+    ]
+    assert not groups[0] & groups[1]
+    ids = [set(part["example_id"]) for part in (mixture.train, mixture.validation)]
+    assert not ids[0] & ids[1] and len(mixture.validation) == 4
+    check_ledger(mixture.ledger, "here")
+    lost = dropped(mixture, "nq")["near_duplicate_of_validation"]
+    assert len(ids[0]) + len(ids[1]) + lost == len(rows)
+
+
 def test_small_sets_give_at_most_half_to_validation(built: Any) -> None:
     mixture = built(sample(), validation_size=100)
     assert Counter(mixture.validation["set"]) == {"instruction": 3, "nq": 6}
@@ -208,6 +257,7 @@ def test_the_script_writes_what_the_tables_declare(
     files = {name: tmp_path / f"{name}.parquet" for name in ("train", "validation")}
     sets = {"instruction": ["dolly", "oasst1"], "nq": ["nq"]}
     limits = {"validation_size": 2, "long_responses": "drop", "max_response_tokens": 20}
+    limits |= {"near_duplicates": "keep"}
     build(
         examples=paths,
         ledger=tmp_path / "ledger.csv",

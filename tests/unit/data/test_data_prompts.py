@@ -104,6 +104,43 @@ def test_only_the_end_of_the_context_is_cut(
         assert fitted.n_tokens >= bare + room - 4
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.text("abc de", min_size=1, max_size=60), min_size=1, max_size=5),
+    st.sets(st.integers(1, 5), min_size=1),
+    st.integers(0, 120),
+)
+def test_the_passage_with_the_answer_survives(
+    tokenizer: Any, template: dict, passages: list[str], places: set[int], room: int
+) -> None:
+    gold = sorted(place for place in places if place <= len(passages)) or [1]
+    row = QUESTION | {"context": "\n".join(passages), "gold_passages": gold}
+    parts = prompt_parts(row, template, "Extract.")
+    bare = n_tokens(parts.head + parts.tail, tokenizer)
+    first = passages[gold[0] - 1]
+    try:
+        fitted = fitted_prompt(row, template, "Extract.", tokenizer, bare + room)
+    except PromptTooLong:
+        # Not even the one passage fits beside the rest.
+        assert n_tokens(parts.head + first + parts.tail, tokenizer) > bare + room
+        return
+    kept = fitted.text[len(parts.head) : len(fitted.text) - len(parts.tail)]
+    assert first in kept.split("\n")
+    assert fitted.n_tokens == n_tokens(fitted.text, tokenizer) <= bare + room
+
+
+def test_other_passages_are_cut_from_the_last_on(tokenizer: Any, template: dict) -> None:
+    passages = [f"passage {name} of the text" for name in "abcde"]
+    row = QUESTION | {"context": "\n".join(passages), "gold_passages": [4]}
+    whole = n_tokens(render_prompt(row, template, "Extract."), tokenizer)
+    last = n_tokens("\n" + passages[4], tokenizer) - 1
+    text = fitted_prompt(row, template, "Extract.", tokenizer, whole - last).text
+    assert passages[4] not in text
+    assert all(passage in text for passage in passages[:4])
+    text = fitted_prompt(row, template, "Extract.", tokenizer, whole - 3 * last).text
+    assert passages[3] in text and passages[2] not in text
+
+
 def test_instruction_and_question_are_never_cut(tokenizer: Any, template: dict) -> None:
     long_question = QUESTION | {"question": "who " * 50}
     for row in (long_question, example("1", instruction="say " * 200)):

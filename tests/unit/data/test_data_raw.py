@@ -7,6 +7,8 @@ import zipfile
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -85,6 +87,34 @@ def test_parquet_structs_come_as_lists(tmp_path: Path) -> None:
     assert read(path) == [
         ("x.parquet:1", {"q": "a", "passages": {"text": ["u", "v"], "selected": [0, 1]}})
     ]
+
+
+def test_parquet_rows_come_as_arrow_gives_them(tmp_path: Path) -> None:
+    """Nested columns with and without nulls, against pyarrow's own conversion."""
+    passages = {"text": ["u", "v"], "selected": [0, 1]}
+    rows = [
+        {"q": f"q{n}", "n": n, "passages": passages, "answers": ["a"] if n % 3 else []}
+        for n in range(2500)
+    ]
+    rows[7]["passages"] = None
+    rows[8]["passages"] = {"text": None, "selected": [1]}
+    rows[9]["answers"] = None
+    table = pa.Table.from_pylist(rows)
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=1000)
+    whole = [record for _, record in read_records(tmp_path / "x.parquet")]
+    assert whole == table.to_pylist()
+    columns = ["q", "passages.text", "answers", "absent"]
+    found = [
+        record
+        for _, record in read_records(
+            tmp_path / "x.parquet", columns=columns, dear=("passages", "answers")
+        )
+    ]
+    for record, row in zip(found, rows, strict=True):
+        assert (record["q"], record["answers"]) == (row["q"], row["answers"])
+        assert ("passages" in record) == (row["answers"] != [])
+        if record.get("passages"):
+            assert record["passages"] == {"text": row["passages"]["text"]}
 
 
 def test_zip_members_in_order_without_the_systems_own(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from reset_tuning.data.candidates import Candidate, clean, clean_all
-from reset_tuning.data.passages import answer_finder, choose_passages
+from reset_tuning.data.passages import answer_finder, choose_passages, joined
 from reset_tuning.data.raw import Record
 from reset_tuning.data.readers.formats import Format, ReaderOptions, signatures
 
@@ -30,14 +30,16 @@ def _extractive(
     references = tuple(dict.fromkeys(clean_all(answers)))
     known = [passage for passage in passages if passage.strip()]
     finder = answer_finder(references)
-    chosen, ranks = choose_passages(
+    chosen = choose_passages(
         known, lambda index: finder(known[index]), options.max_passages, options.gold
     )
+    is_found = bool(chosen.gold_ranks)
     return Candidate(
-        context="\n".join(chosen),
+        context=joined(chosen.passages),
         question=clean(question),
-        references=_found_first(references, chosen) if ranks else references,
-        gold_ranks=ranks,
+        references=_found_first(references, chosen.passages) if is_found else references,
+        gold_ranks=chosen.gold_ranks,
+        gold_retrieved=chosen.gold_retrieved,
         faults=frozenset(faults if known else (*faults, "no_context")),
     )
 
@@ -151,32 +153,41 @@ def ms_marco_rows(record: Record) -> Iterator[tuple[str, Record]]:
 
 def read_ms_marco(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
     """Yield an MS MARCO query; the passages that annotators selected count as gold."""
-    pairs = [(text, bool(chosen)) for text, chosen in _ms_marco_passages(record["passages"])]
-    known = [(text, selected) for text, selected in pairs if text.strip()]
-    chosen, ranks = choose_passages(
-        [text for text, _ in known],
-        lambda index: known[index][1],
+    references = _ms_marco_answers(record.get(options.answers))
+    if options.answered_only and not references:  # four of five queries
+        yield Candidate(question=clean(record["query"]))
+        return
+    texts, selected = _ms_marco_passages(record["passages"])
+    known = [place for place, text in enumerate(texts) if text and not text.isspace()]
+    chosen = choose_passages(
+        [texts[place] for place in known],
+        lambda index: bool(selected[known[index]]),
         options.max_passages,
         options.gold,
     )
     yield Candidate(
-        context="\n".join(chosen),
+        context=joined(chosen.passages),
         question=clean(record["query"]),
-        references=_ms_marco_answers(record.get(options.answers)),
-        gold_ranks=ranks,
+        references=references,
+        gold_ranks=chosen.gold_ranks,
+        gold_retrieved=chosen.gold_retrieved,
         faults=frozenset() if known else frozenset({"no_context"}),
     )
 
 
-def _ms_marco_passages(passages: Any) -> list[tuple[str, Any]]:
-    """Return (text, is_selected) from the hub's struct of lists or the raw list of structs.
+def _ms_marco_passages(passages: Any) -> tuple[list[str], list[Any]]:
+    """Return texts and marks of the hub's struct of lists or of the raw list of structs.
 
     The test files have no `is_selected`.
     """
     if isinstance(passages, dict):
         texts = [clean(text) for text in passages["passage_text"]]
-        return list(zip(texts, passages.get("is_selected") or [0] * len(texts), strict=True))
-    return [(clean(row["passage_text"]), row.get("is_selected", 0)) for row in passages]
+        marks = passages.get("is_selected") or [0] * len(texts)
+        if len(marks) != len(texts):
+            raise ValueError(f"{len(texts)} passages have {len(marks)} marks is_selected")
+        return texts, marks
+    texts = [clean(row["passage_text"]) for row in passages]
+    return texts, [row.get("is_selected", 0) for row in passages]
 
 
 def _ms_marco_answers(answers: Any) -> tuple[str, ...]:
@@ -250,6 +261,14 @@ CONTEXT_FORMATS = (
         read_ms_marco,
         expand=ms_marco_rows,
         rules=("no_context",),
+        columns=(
+            "query",
+            "passages.passage_text",
+            "passages.is_selected",
+            "answers",
+            "wellFormedAnswers",
+        ),
+        dear="passages",
     ),
     Format("cnn_dailymail", "summarization", signatures("article highlights"), read_cnn_dailymail),
     Format(

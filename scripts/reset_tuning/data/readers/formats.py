@@ -17,17 +17,20 @@ class ReaderOptions:
     gold: `promote` | `require_in_top5`, see `passages.choose_passages`.
     answers: the MS MARCO column of the references, `wellFormedAnswers` (paper) | `answers`.
     later_chunks: `keep` | `drop` ShareGPT records that continue an earlier one (id suffix _1, _2…).
+    answered_only: set by the program where the first rule drops records without an answer: a reader
+    may then leave out what is dear to work out for them.
     """
 
     max_passages: int = 5
     gold: str = "promote"
     answers: str = "wellFormedAnswers"
     later_chunks: str = "keep"
+    answered_only: bool = False
 
     @classmethod
     def of(cls, dataset: str, values: Mapping[str, Any]) -> "ReaderOptions":
         """Return the options of a dataset; raise InputError for an unknown name or value."""
-        allowed = [field.name for field in fields(cls)]
+        allowed = [field.name for field in fields(cls) if field.name != "answered_only"]
         for name in values:
             if name not in allowed:
                 raise InputError(
@@ -67,7 +70,9 @@ class Format:
     `excluded` is something else. `expand` takes a record apart that holds several (with a suffix
     for their source rows). `join` completes rows from other rows of their file. `rules` names the
     faults that `read` may find, in the order in which they are counted. In a `grouped` format
-    several candidates answer the same prompt, and the best one is kept.
+    several candidates answer the same prompt, and the best one is kept. `columns` are all that
+    `read` needs of a parquet file (default: everything); `dear` is the one that it does not need
+    for a record without an answer, where such records are dropped first.
     """
 
     name: str
@@ -79,6 +84,8 @@ class Format:
     excluded: frozenset[str] = frozenset()
     rules: tuple[str, ...] = ()
     grouped: bool = False
+    columns: tuple[str, ...] = ()
+    dear: str = ""
 
     def match(self, record: Record) -> int:
         """Return how many keys of a record its best signature explains; 0 if none fits."""

@@ -4,33 +4,47 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from reset_tuning.data.candidates import Candidate, clean, clean_all
-from reset_tuning.data.raw import Record, Row
+from reset_tuning.data.raw import BadRow, Record, Row
 from reset_tuning.data.readers.formats import Format, ReaderOptions, signatures
 
 _PARENT = "parent_message"
+_NEEDED = ("message_id", "text", "role")
 
 
 def messages_of(record: Record) -> Iterator[tuple[str, Record]]:
     """Yield a message itself, or the messages of a tree with their parents' ids filled in."""
     if "prompt" not in record:
-        yield "", record
+        yield "", {key: record[key] for key in _NEEDED} | record
         return
     waiting: list[tuple[Record, str | None]] = [(record["prompt"], None)]
     count = 0
     while waiting:
         message, parent = waiting.pop()
         count += 1
-        yield str(count), {**message, "parent_id": parent}
+        yield str(count), {key: message[key] for key in _NEEDED} | message | {"parent_id": parent}
         replies = message.get("replies") or []
         waiting.extend((reply, message["message_id"]) for reply in reversed(replies))
 
 
 def join_parents(rows: Iterable[Row]) -> Iterator[Row]:
-    """Yield every message with the message that it replies to, or null, under `parent_message`."""
-    messages = [(row, _slim(message)) for row, message in rows]
-    by_id = {message["message_id"]: message for _, message in messages}
+    """Yield every message with the message that it replies to, or null, under `parent_message`.
+
+    Of several messages with one id the first counts as parent; the others carry `repeated`.
+    """
+    messages = [
+        (row, message if isinstance(message, BadRow) else _slim(message)) for row, message in rows
+    ]
+    by_id: dict[str, Record] = {}
+    for _, message in messages:
+        if not isinstance(message, BadRow):
+            by_id.setdefault(message["message_id"], message)
     for row, message in messages:
-        yield row, {**message, _PARENT: by_id.get(message["parent_id"])}
+        if isinstance(message, BadRow):
+            yield row, message
+            continue
+        is_first = by_id[message["message_id"]] is message
+        parent = by_id.get(message["parent_id"])
+        yield row, {**message, _PARENT: parent, "repeated": not is_first}
 
 
 def _slim(message: Record) -> Record:
@@ -62,8 +76,13 @@ def read_message(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
         raters=raters,
         group=record["parent_id"],
         rank=record["rank"],
-        faults=frozenset() if is_pair else frozenset({"not_assistant_pair"}),
+        faults=frozenset(_faults(is_pair, record["repeated"])),
     )
+
+
+def _faults(is_pair: bool, is_repeated: bool) -> list[str]:
+    marks = {"repeated_message": is_repeated, "not_assistant_pair": not is_pair}
+    return [name for name, is_set in marks.items() if is_set]
 
 
 def _quality(labels: Any) -> tuple[float | None, int]:
@@ -86,6 +105,6 @@ OASST1 = Format(
     read_message,
     expand=messages_of,
     join=join_parents,
-    rules=("not_assistant_pair",),
+    rules=("repeated_message", "not_assistant_pair"),
     grouped=True,
 )

@@ -1,12 +1,12 @@
 """The registry of raw formats and the one way to read a raw file through it."""
 
 import itertools
+import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
-from reset_tuning.data.candidates import Candidate
-from reset_tuning.data.raw import Record, Row, read_records
+from reset_tuning.data.candidates import BAD_ROW, Candidate
+from reset_tuning.data.raw import BadRow, Record, Row, read_records
 from reset_tuning.data.readers.contexts import CONTEXT_FORMATS
 from reset_tuning.data.readers.formats import Format, ReaderOptions
 from reset_tuning.data.readers.instructions import INSTRUCTION_FORMATS
@@ -17,28 +17,67 @@ FORMATS: dict[str, Format] = {
     known.name: known for known in (*INSTRUCTION_FORMATS, OASST1, *CONTEXT_FORMATS)
 }
 AUTO = "auto"
+FAIL, DROP_AND_COUNT = "fail", "drop-and-count"
 
+_logger = logging.getLogger(__name__)
 _MALFORMED = (KeyError, IndexError, TypeError, AttributeError, ValueError)
+_LOGGED_BAD_ROWS = 10  # of one file; all of them are counted
 
 
 def read_candidates(
-    path: Path, name: str, kind: str, format: str, options: ReaderOptions
+    path: Path, name: str, kind: str, format: str, options: ReaderOptions, on_bad_row: str = FAIL
 ) -> Iterator[Candidate]:
     """Yield the candidates of a raw file in its order; `name` stands for it in source rows.
 
     `format` is a name of FORMATS, or "auto" for the format of this kind that knows the file's first
     record best. Raises InputError for a file that the format does not recognise (naming the file,
-    its keys and the known formats) and for a record that breaks the format (naming its row).
+    its keys and the known formats). A row that cannot be read or that breaks the format is an
+    InputError that names it (`on_bad_row` "fail"), or a candidate with the fault BAD_ROW
+    ("drop-and-count").
     """
-    rows = read_records(path, name)
-    first = next(rows, None)
-    if first is None:
-        return
-    chosen = choose_format(first[1], name, kind, format)
-    rows = chosen.join(_expanded(itertools.chain([first], rows), chosen))
+    rows = read_records(path, name, tolerant=True)
+    seen = []  # up to the first row that can be read, which tells the format
+    for row in rows:
+        seen.append(row)
+        if not isinstance(row[1], BadRow):
+            break
+    known = [record for _, record in seen if not isinstance(record, BadRow)]
+    chosen = choose_format(known[0], name, kind, format) if known else None
+    if chosen is not None and chosen.columns:
+        dear = (chosen.dear, options.answers) if options.answered_only and chosen.dear else None
+        seen = []
+        rows = read_records(path, name, tolerant=True, columns=chosen.columns, dear=dear)
+    n_bad = 0
+    for candidate, reason in _candidates_of(itertools.chain(seen, rows), chosen, options):
+        if reason is not None:
+            n_bad += 1
+            _tell_of_bad_row(reason, n_bad, on_bad_row)
+        yield candidate
+    if n_bad:
+        _logger.warning("%s: %d bad rows", name, n_bad)
+
+
+def _tell_of_bad_row(reason: str, n_bad: int, on_bad_row: str) -> None:
+    if on_bad_row == FAIL:
+        raise InputError(f"{reason}; mend the row, or set on_bad_row: {DROP_AND_COUNT}")
+    if n_bad <= _LOGGED_BAD_ROWS:
+        _logger.warning("%s; the row is dropped", reason)
+
+
+def _candidates_of(
+    rows: Iterable[Row], chosen: Format | None, options: ReaderOptions
+) -> Iterator[tuple[Candidate, str | None]]:
+    """Yield candidates and, for those that stand for a bad row, what is wrong with it."""
+    if chosen is not None:
+        rows = chosen.join(_expanded(rows, chosen))
     for row, record in rows:
-        for candidate in _read(record, row, chosen, options):
-            yield replace(candidate, source_row=row)
+        found = record if chosen is None else _read(record, row, chosen, options)
+        if isinstance(found, BadRow):
+            yield Candidate(faults=frozenset({BAD_ROW}), source_row=row), found.reason
+            continue
+        for candidate in found:
+            candidate.source_row = row
+            yield candidate, None
 
 
 def format_rules(kind: str, format: str) -> tuple[str, ...]:
@@ -91,23 +130,35 @@ def _named_format(kind: str, format: str) -> Format:
 
 def _expanded(rows: Iterable[Row], chosen: Format) -> Iterator[Row]:
     for row, record in rows:
+        if isinstance(record, BadRow):
+            yield row, record
+            continue
         try:
             parts = list(chosen.expand(record))
         except _MALFORMED as error:
-            raise _broken(row, chosen, error) from error
+            parts = [("", _broken(row, record, chosen, error))]
         for suffix, part in parts:
             yield (f"{row}.{suffix}" if suffix else row), part
 
 
-def _read(record: Record, row: str, chosen: Format, options: ReaderOptions) -> list[Candidate]:
+def _read(
+    record: Record | BadRow, row: str, chosen: Format, options: ReaderOptions
+) -> list[Candidate] | BadRow:
+    if isinstance(record, BadRow):
+        return record
     try:
         return list(chosen.read(record, options))
     except InputError:
         raise
     except _MALFORMED as error:
-        raise _broken(row, chosen, error) from error
+        return _broken(row, record, chosen, error)
 
 
-def _broken(row: str, chosen: Format, error: Exception) -> InputError:
-    what = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
-    return InputError(f"{row} is not a {chosen.name} record: {what}")
+def _broken(row: str, record: Record, chosen: Format, error: Exception) -> BadRow:
+    """Tell what a record lacks or holds that its format does not, with the keys it has."""
+    found = ", ".join(sorted(map(str, record)))
+    if isinstance(error, KeyError):
+        return BadRow(
+            f"{row} is not a {chosen.name} record: the key {error} is missing among {found}"
+        )
+    return BadRow(f"{row} is not a {chosen.name} record: {error}")

@@ -1,0 +1,183 @@
+"""What is wrong with a raw file, on every reader: a clear error, or a drop that is counted."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from helpers import ROOT
+from reset_tuning.config import normalise
+from reset_tuning.data.examples import DatasetSpec, prepare_split
+from reset_tuning.data.raw import read_records
+from reset_tuning.data.store import write_examples
+from reset_tuning.errors import InputError
+from reset_tuning.experiment import Experiment
+from reset_tuning.mini.raw import DATASETS, write_raw
+from reset_tuning.tables import read_table
+
+TRAINED = ("dolly", "sharegpt", "self_instruct", "oasst1", "nq", "ms_marco", "cnn_dailymail")
+QUESTIONS = ("nq", "bioasq", "searchqa", "ms_marco")
+TEXT_KEYS = {
+    "dolly": "instruction",
+    "sharegpt": "conversations",
+    "self_instruct": "instruction",
+    "oasst1": "text",
+    "alpaca": "instruction",
+    "vicuna_eval": "turns",
+    "koala_eval": "prompt",
+    "nq": "question",
+    "bioasq": "body",
+    "searchqa": "question",
+    "ms_marco": "query",
+    "cnn_dailymail": "article",
+    "wikisum": "article",
+}
+
+
+@pytest.fixture(scope="module")
+def experiment() -> Experiment:
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    normalise(config)
+    return Experiment(config)
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    """A few records of each source in its official form; BioASQ's golden file taken apart."""
+    found = {}
+    for dataset in DATASETS:
+        folder = tmp_path_factory.mktemp(dataset)
+        size = {"train" if dataset in TRAINED else "test": 24}
+        write_raw(folder / "manifest.json", dataset, "web", 10, size)
+        file = json.loads((folder / "manifest.json").read_text())["files"][0]
+        found[dataset] = [record for _, record in read_records(folder / file["path"])]
+    found["bioasq"] = [q for record in found["bioasq"] for q in record["questions"]]
+    return found
+
+
+class Case:
+    """One dataset's raw file, to be spoilt, and what becomes of it."""
+
+    def __init__(self, folder: Path, dataset: str, experiment: Experiment) -> None:
+        self.folder, self.dataset = folder, dataset
+        split = "train" if "train" in experiment.datasets[dataset]["splits"] else "test"
+        self.split, self.entry = split, experiment.split_spec(dataset, split)
+        self.entry["split"] = {}
+
+    def prepare(self, content: bytes, **values: Any) -> Any:
+        """Write the raw file and prepare its split; return the examples and the ledger."""
+        (self.folder / "raw.jsonl").write_bytes(content)
+        file = {"path": "raw.jsonl", "split": self.split, "sha256": "", "bytes": len(content)}
+        manifest = self.folder / "manifest.json"
+        manifest.write_text(json.dumps({"files": [file]}))
+        spec = DatasetSpec.of(self.dataset, self.entry | values)
+        made = prepare_split(manifest, self.dataset, self.split, spec, [], 0)
+        path = self.folder / "examples.parquet"
+        write_examples(made.rows, path, made.metadata)
+        return read_table(path, "example"), made.ledger
+
+    def dropped(self, content: bytes) -> int:
+        """Return how many rows are counted as bad when such rows are to be dropped."""
+        _, ledger = self.prepare(content, on_bad_row="drop-and-count")
+        return next(step.n_dropped for step in ledger.steps if step.rule == "bad_row")
+
+    def refusal(self, content: bytes, **values: Any) -> str:
+        """Return the sentence with which a file is refused."""
+        with pytest.raises(InputError) as caught:
+            self.prepare(content, **values)
+        return str(caught.value)
+
+
+@pytest.fixture(params=DATASETS)
+def case(request: pytest.FixtureRequest, tmp_path: Path, experiment: Experiment) -> Case:
+    return Case(tmp_path, request.param, experiment)
+
+
+def lines(records: list[Any]) -> bytes:
+    return "".join(json.dumps(record) + "\n" for record in records).encode()
+
+
+def test_a_broken_line_in_the_middle(case: Case, records: dict) -> None:
+    content = lines(records[case.dataset])
+    first, rest = content.split(b"\n", 1)
+    spoilt = first + b'\n{"broken": \n' + rest
+    sentence = case.refusal(spoilt)
+    assert f"dataset {case.dataset}: raw.jsonl line 2 is not valid JSON" in sentence
+    assert "on_bad_row: drop-and-count" in sentence
+    assert case.dropped(spoilt) == 1
+
+
+def test_a_truncated_gzip(case: Case, records: dict) -> None:
+    content = gzip.compress(lines(records[case.dataset]) * 50)[:-40]
+    for values in ({}, {"on_bad_row": "drop-and-count"}):
+        sentence = case.refusal(content, **values)
+        assert sentence.startswith(f"dataset {case.dataset}: raw.jsonl is truncated or damaged")
+
+
+def test_other_columns_name_the_expected_and_the_found(case: Case, records: dict) -> None:
+    sentence = case.refusal(lines([{"text_a": "x", "text_b": "y"}]))
+    assert "has the keys text_a, text_b" in sentence and "known formats are" in sentence
+    later = lines([*records[case.dataset], {"text_a": "x"}])
+    assert "is missing among text_a" in case.refusal(later)
+    assert case.dropped(later) == 1
+
+
+def test_a_text_of_another_type(case: Case, records: dict) -> None:
+    known = records[case.dataset]
+    spoilt = known[0] | {TEXT_KEYS[case.dataset]: {"not": ["a", "text"]}}
+    content = lines([*known, spoilt])
+    row = len(known) + 1
+    assert f"raw.jsonl:{row} is not a " in case.refusal(content)
+    assert case.dropped(content) == 1
+
+
+def test_bytes_that_are_not_utf8(case: Case, records: dict) -> None:
+    content = lines(records[case.dataset]) + b'{"a": "\xe9"}\n'
+    number = content.count(b"\n")
+    assert f"raw.jsonl line {number} is not UTF-8" in case.refusal(content)
+    assert case.dropped(content) == 1
+
+
+def test_a_row_of_ten_megabytes(case: Case, records: dict) -> None:
+    known = records[case.dataset]
+    key = TEXT_KEYS[case.dataset]
+    long = "word " * 2_000_000
+    values = {"conversations": [{"from": "human", "value": long}, {"from": "gpt", "value": long}]}
+    spoilt = known[0] | {key: values.get(key, [long] if key == "turns" else long)}
+    examples, ledger = case.prepare(lines([*known, spoilt]))
+    assert ledger.steps[0].n_in == len(known) + 1
+    assert ledger.n_out == len(examples)
+
+
+def test_records_that_stand_twice_have_one_id(case: Case, records: dict) -> None:
+    once, _ = case.prepare(lines(records[case.dataset]))
+    twice, ledger = case.prepare(lines(records[case.dataset] * 2))
+    assert set(once["example_id"]) == set(twice["example_id"])
+    assert twice["example_id"].is_unique
+    assert sum(step.n_dropped for step in ledger.steps) == 2 * len(records[case.dataset]) - len(
+        twice
+    )
+
+
+def test_no_row_left(case: Case, records: dict) -> None:
+    sentence = case.refusal(lines([{"broken": 1}, "x"])[7:], on_bad_row="drop-and-count")
+    assert f"dataset {case.dataset}" in sentence
+
+
+@pytest.mark.parametrize("dataset", QUESTIONS)
+def test_questions_without_passages_are_counted(
+    dataset: str, tmp_path: Path, experiment: Experiment, records: dict
+) -> None:
+    case = Case(tmp_path, dataset, experiment)
+    empty = {
+        "nq": {"ctxs": []},
+        "bioasq": {"snippets": []},
+        "searchqa": {"search_results": []},
+        "ms_marco": {"passages": {"passage_text": [" ", ""], "is_selected": [1, 0], "url": []}},
+    }
+    content = lines([*records[dataset], records[dataset][0] | empty[dataset]])
+    _, ledger = case.prepare(content)
+    assert next(step.n_dropped for step in ledger.steps if step.rule == "no_context") == 1
