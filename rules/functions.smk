@@ -162,14 +162,22 @@ def metrics_of(*kinds):
     return any_of(name for name, entry in config["metrics"].items() if entry["kind"] in kinds)
 
 
+METRIC_MEANS = ("batch_size", "batch_tokens")
+
+
 def metric_spec(wildcards):
-    """What decides a metric's value; how many pairs are scored at once does not."""
+    """What decides a metric's value; how much is scored at once does not."""
     spec = config["metrics"][wildcards.metric]
-    return {key: value for key, value in spec.items() if key != "batch_size"}
+    return {key: value for key, value in spec.items() if key not in METRIC_MEANS}
 
 
-def metric_batch_size(wildcards):
-    return config["metrics"][wildcards.metric]["batch_size"]
+def metric_means(key):
+    """Return the function that reads how much a metric scores at once."""
+
+    def read(wildcards):
+        return config["metrics"][wildcards.metric][key]
+
+    return read
 
 
 def nli_files(wildcards):

@@ -58,7 +58,8 @@ use rule score_outputs as score_entailment with:
         nodes=1,
         mem_mb=32000,
         runtime="4h",
-        batch_size=metric_batch_size,
+        batch_size=metric_means("batch_size"),
+        batch_tokens=metric_means("batch_tokens"),
     params:
         metric="{metric}",
         spec=metric_spec,
@@ -81,4 +82,5 @@ use rule score_entailment as score_pool_entailment with:
         nodes=1,
         mem_mb=32000,
         runtime="12h",
-        batch_size=metric_batch_size,
+        batch_size=metric_means("batch_size"),
+        batch_tokens=metric_means("batch_tokens"),
