@@ -125,14 +125,59 @@ def decoding_spec(wildcards):
 # ---------------------------------------------------------------- judge
 
 
+# How a judge is asked; changes rebuild nothing. Numbers go as text, which resources allow for all.
+JUDGE_MEANS = {
+    "mode": "live",
+    "concurrency": 8,
+    "canaries": True,
+    "price": {},
+    "max_budget": "none",
+    "max_failure_share": 1.0,
+    "requests_per_minute": "none",
+    "tokens_per_minute": "none",
+}
+
+
 def judge_spec(wildcards):
-    """What decides a judge's reply; how many requests run at once does not."""
+    """What decides a judge's reply; how it is asked does not."""
     spec = config["judges"][wildcards.judge]
-    return {key: value for key, value in spec.items() if key not in ("concurrency", "scale")}
+    return {key: value for key, value in spec.items() if key not in (*JUDGE_MEANS, "scale")}
 
 
-def judge_concurrency(wildcards):
-    return config["judges"][wildcards.judge]["concurrency"]
+def judge_means(key):
+    """Return the function that reads how a judge is asked."""
+
+    def read(wildcards):
+        return str(config["judges"][wildcards.judge].get(key, JUDGE_MEANS[key]))
+
+    return read
+
+
+def judge_prices():
+    return {name: judge["price"] for name, judge in config["judges"].items() if "price" in judge}
+
+
+def judge_price(part):
+    """Return the function that reads a part of a judge's price."""
+
+    def read(wildcards):
+        return str(judge_prices().get(wildcards.judge, {}).get(part, 0.0))
+
+    return read
+
+
+def judge_gpus(wildcards):
+    """The GPUs of a server that the job starts."""
+    server = config["judges"][wildcards.judge].get("server")
+    return server.get("gpus", 0) if isinstance(server, dict) else 0
+
+
+def used_judges():
+    """The judges of the evaluation and of the selections, in the order of the config."""
+    selections = experiment.selections_of("paper")
+    used = {*experiment.evaluation_judges()}
+    used |= {config["selections"][selection]["judge"] for selection in selections}
+    return [name for name in config["judges"] if name in used]
 
 
 def judge_prompt(wildcards):
@@ -144,7 +189,8 @@ def check_judge_keys(jobs):
     judges = {job.wildcards.judge for job in jobs if job.rule.name.startswith("query_")}
     for judge in sorted(judges):
         variable = config["judges"][judge].get("api_key_variable")
-        if variable and not os.environ.get(variable):
+        is_replayed = config["judges"][judge].get("mode") == "replay"
+        if variable and not is_replayed and not os.environ.get(variable):
             raise WorkflowError(
                 f"The judge {judge} needs an API key: set the environment variable {variable}."
             )
@@ -345,9 +391,16 @@ def checkpoint_files(group="paper"):
 
 def judgment_files(group="paper"):
     pattern = "<results>/judgments/generations/{run}/seed-{seed}/{checkpoint}/"
-    judge = config["evaluation"]["judge"]
-    weights = experiment.evaluated_weights(group)
-    return [f"{in_point(point, pattern)}{judge}.raw.parquet" for point in weights]
+    return [
+        f"{in_point(point, pattern)}{judge}.raw.parquet"
+        for point in experiment.evaluated_weights(group)
+        for judge in experiment.evaluation_judges()
+    ]
+
+
+def pool_judgment_files(group="paper"):
+    """What the judges said of the pools of a group's selections."""
+    return [path for path in pool_files(group) if path.endswith(".raw.parquet")]
 
 
 def pool_files(group="paper"):
@@ -377,6 +430,7 @@ def figure_files(wildcards):
 
 def table_files(wildcards):
     names = ("scores", "main_table", "tradeoff", "trajectories", "lengths", "row_ledger")
+    names += ("judge_cost", "judge_drift")
     return [f"<results>/metrics/{name}.csv" for name in names]
 
 

@@ -249,6 +249,15 @@ def _check_evaluation(config: Config) -> None:
     evaluation = config["evaluation"]
     _one_of(evaluation["decoding"], greedy, "evaluation.decoding", "decodings of kind greedy")
     _known(config, "judges", evaluation["judge"], "evaluation.judge")
+    for judge in evaluation.get("held_out", []):
+        _known(config, "judges", judge, "evaluation.held_out")
+        choosing = [name for name, s in config["selections"].items() if s["judge"] == judge]
+        if choosing or judge == evaluation["judge"]:
+            user = f"selections.{choosing[0]}" if choosing else "evaluation.judge"
+            raise InputError(
+                f"config: evaluation.held_out names {judge}, which {user} uses; a judge that is "
+                "held out may do nothing else."
+            )
 
 
 def _check_tables(config: Config) -> None:

@@ -222,9 +222,14 @@ class Experiment:
         """Return the points as plain dictionaries, for params."""
         return [asdict(point) for point in self.points(group)]
 
+    def evaluation_judges(self) -> list[str]:
+        """Return the judges of every evaluated checkpoint: the tables' judge comes first."""
+        evaluation = self.config["evaluation"]
+        return [evaluation["judge"], *evaluation.get("held_out", [])]
+
     def evaluation_scorers(self) -> list[str]:
-        """Return the score files of one evaluated checkpoint: the judge and every metric."""
-        return [self.config["evaluation"]["judge"], *self.config["metrics"]]
+        """Return the score files of one evaluated checkpoint: the judges and every metric."""
+        return [*self.evaluation_judges(), *self.config["metrics"]]
 
     def pool_scorers(self, selection: str) -> list[str]:
         """Return the score files that a selection reads for its pool."""

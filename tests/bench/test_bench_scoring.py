@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
-from helpers import ROOT
 from reset_tuning.scoring.rouge_fast import RougeL
 from reset_tuning.scoring.sentences import sentence_splitter
 
@@ -30,16 +30,16 @@ def sentence(generator: random.Random, low: int = 12, high: int = 28) -> str:
     return " ".join(words).capitalize() + "."
 
 
-def test_rouge_l_is_exact_and_fast() -> None:
+@pytest.mark.parametrize("stemmer", [False, True], ids=["plain", "stemmed"])
+def test_rouge_l_is_exact_and_fast(stemmer: bool) -> None:
     generator = random.Random(0)
     pairs = [(sentence(generator, 30, 46), sentence(generator, 24, 40)) for _ in range(ROUGE_PAIRS)]
-    for stemmer in (False, True):
-        theirs, ours = RougeScorer(["rougeL"], use_stemmer=stemmer), RougeL(stemmer)
-        slow, expected = cpu_seconds(lambda: [theirs.score(*pair)["rougeL"] for pair in pairs])
-        fast, found = cpu_seconds(lambda: [ours.score(*pair) for pair in pairs])
-        assert found == expected
-        name = "with" if stemmer else "without"
-        print(f"\nROUGE-L {name} stemmer: {ROUGE_PAIRS} equal scores, {slow / fast:.1f} x faster")
+    theirs, ours = RougeScorer(["rougeL"], use_stemmer=stemmer), RougeL(stemmer)
+    slow, expected = cpu_seconds(lambda: [theirs.score(*pair)["rougeL"] for pair in pairs])
+    fast, found = cpu_seconds(lambda: [ours.score(*pair) for pair in pairs])
+    assert found == expected
+    name = "with" if stemmer else "without"
+    print(f"\nROUGE-L {name} stemmer: {ROUGE_PAIRS} equal scores, {slow / fast:.1f} x less CPU")
 
 
 def sampled_pairs(generator: random.Random) -> list[tuple[str, str]]:
@@ -75,7 +75,7 @@ def test_summac_reads_every_pair_of_sentences_once(tmp_path: Any) -> None:
     fast, found = cpu_seconds(lambda: ours.score(pairs))
     difference = np.abs(np.array(found) - np.array(expected)).max()
     print(
-        f"\nSummaC, {len(pairs)} samples of {DOCUMENTS} documents: {slow / fast:.1f} x less CPU than "
-        f"the package, largest difference {difference:.1e}"
+        f"\nSummaC, {len(pairs)} samples of {DOCUMENTS} documents: {slow / fast:.1f} x less CPU "
+        f"than the package, largest difference {difference:.1e}"
     )
     assert difference <= 1e-6

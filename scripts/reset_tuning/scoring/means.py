@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Means:
-    """How many pairs or tokens a model reads at once, on how many threads, and where scores are kept.
+    """How much a model reads at once (pairs or tokens), its threads, and where scores are kept.
 
     Without a `sidecar` a killed job starts again and equal outputs are scored again.
     """

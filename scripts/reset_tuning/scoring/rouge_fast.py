@@ -5,15 +5,14 @@ as bits (Hyyrö 2004, "Bit-parallel LCS-length computation revisited"), and ever
 once. The split, the stemmer and the arithmetic of the score are the package's.
 """
 
-import re
-from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 
 from rouge_score.scoring import Score, fmeasure
 from rouge_score.tokenizers import DefaultTokenizer
 
-_TOKEN = re.compile("[a-z0-9]+")
+_KEPT = b"abcdefghijklmnopqrstuvwxyz0123456789"
+_TO_BLANK = bytes(byte if byte in _KEPT else ord(" ") for byte in range(256))
 _LONGEST_UNSTEMMED = 3  # characters; the package stems longer words only
 _NOTHING = Score(precision=0, recall=0, fmeasure=0)
 
@@ -32,7 +31,8 @@ class RougeL:
         >>> RougeL().tokens("Café No. 3.5")
         ('caf', 'no', '3', '5')
         """
-        words = _TOKEN.findall(text.lower())
+        # Lower-cased first, as in the package: some letters become a-z only then.
+        words = text.lower().encode("ascii", "replace").translate(_TO_BLANK).decode().split()
         if self._stem is None:
             return tuple(words)
         return tuple(self._stem(word) if len(word) > _LONGEST_UNSTEMMED else word for word in words)
@@ -57,16 +57,17 @@ def common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
     >>> common_subsequence("abcde", "xbdz")
     2
     """
-    places: defaultdict[str, int] = defaultdict(int)
-    for place, token in enumerate(first):
-        places[token] |= 1 << place
-    every = (1 << len(first)) - 1
-    row = every  # a zero bit is a place where the longest common subsequence grows
+    places: dict[str, int] = {}
+    bit = 1
+    for token in first:
+        places[token] = places.get(token, 0) | bit
+        bit += bit
+    every = row = bit - 1  # a zero bit is a place where the longest common subsequence grows
     for token in second:
         if token in places:
             met = row & places[token]
-            row = ((row + met) | (row - met)) & every
-    return len(first) - row.bit_count()
+            row = (row + met) | (row ^ met)
+    return len(first) - (row & every).bit_count()  # what is carried past the end is never met
 
 
 def _fmeasure(score: Score) -> float:
