@@ -56,11 +56,11 @@ def ask_batch(
                 (part, _submit(client, part)) for part in in_parts(requests, _REQUESTS_PER_BATCH)
             ]
             for part, batch in sent:
-                for request, reply in _collect(client, part, _finished(client, batch, waiting)):
+                for request, reply in _collect(client, part, _finished(client, batch, waiting), endpoint):
                     replies[request.key] = reply
                     on_reply(request, reply)
         except openai.OpenAIError as error:
-            detail = " ".join(str(error).split()).replace(endpoint.api_key, "***")[:300]
+            detail = " ".join(endpoint.hide_key(str(error)).split())[:300]
             raise InputError(
                 f"the batch API at {client.base_url} failed ({type(error).__name__}: {detail}): "
                 "start again, a batch that was sent is found there; or set the judge's mode to live"
@@ -110,13 +110,13 @@ def _finished(client: openai.OpenAI, batch: Any, waiting: Waiting) -> Any:
 
 
 def _collect(
-    client: openai.OpenAI, requests: Sequence[JudgeRequest], batch: Any
+    client: openai.OpenAI, requests: Sequence[JudgeRequest], batch: Any, endpoint: Endpoint
 ) -> Iterator[tuple[JudgeRequest, JudgeReply]]:
     """Yield what a batch came to, request by request; what it leaves out is an error."""
     missing = {request.key: request for request in requests}
     for file in (batch.output_file_id, batch.error_file_id):
         for line in client.files.content(file).text.splitlines() if file else ():
-            record = json.loads(line)
+            record = json.loads(endpoint.hide_key(line))
             request = missing.pop(record["custom_id"], None)
             if request is not None:
                 yield request, _reply(record, request)
@@ -129,7 +129,8 @@ def _reply(record: dict[str, Any], request: JudgeRequest) -> JudgeReply:
     status, body = response.get("status_code"), response.get("body")
     if error or status in _REFUSED_STATUSES or body is None:
         detail = json.dumps(error or body)[:300]
-        return JudgeReply(request.model, error=f"http_{status}: {detail}" if status else detail)
+        kind = f"http_{status}" if status else "batch_error"
+        return JudgeReply(request.model, error=f"{kind}: {detail}")
     try:
         return read_response(json.dumps(body), request.model)
     except InvalidReply as invalid:

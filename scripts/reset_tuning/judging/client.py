@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -57,7 +57,7 @@ class _Job:
 
     client: openai.AsyncOpenAI
     limits: Limits
-    api_key: str
+    endpoint: Endpoint
     on_reply: OnReply
     progress: Progress
     pace: Pace
@@ -107,7 +107,7 @@ async def _ask_all(
     logging.info("judging at %s", client.base_url)
     pace = Pace(limits.requests_per_minute, limits.tokens_per_minute)
     progress = Progress("judged", total)
-    job = _Job(client, limits, endpoint.api_key, on_reply, progress, pace, budget)
+    job = _Job(client, limits, endpoint, on_reply, progress, pace, budget)
     queue = iter(requests)
     async with client, asyncio.TaskGroup() as workers:
         for _ in range(min(limits.concurrency, total or limits.concurrency)):
@@ -132,8 +132,6 @@ def make_client(endpoint: Endpoint, limits: Limits, client: type, http_client: t
 async def _work(job: _Job, queue: Iterator[JudgeRequest]) -> None:
     for request in queue:
         reply = await _ask(job, request)
-        if reply.response is not None:  # an endpoint could repeat the key in what it sends
-            reply = replace(reply, response=reply.response.replace(job.api_key, "***"))
         job.replies[request.key] = reply
         job.on_reply(request, reply)
         job.budget.settle(request, reply)
@@ -149,15 +147,14 @@ async def _ask(job: _Job, request: JudgeRequest) -> JudgeReply:
         if job.closed is not None:
             return JudgeReply(request.model, error=f"{job.closed}: not sent, as others failed")
         await job.pace.turn(request.prompt_tokens + request.max_tokens)
-        outcome = await _attempt(job.client, request)
+        outcome = await _attempt(job, request)
         if isinstance(outcome, JudgeReply):
             job.answered = True
             return outcome
         attempt += 1
         _note(job, outcome)
         if attempt >= _attempts(outcome, job.limits):
-            detail = " ".join(outcome.detail.split())[:_DETAIL_LENGTH]
-            detail = detail.replace(job.api_key, "***")
+            detail = " ".join(job.endpoint.hide_key(outcome.detail).split())[:_DETAIL_LENGTH]
             return JudgeReply(request.model, error=f"{outcome.kind}: {detail}")
         pause = _pause(job.limits, outcome, attempt, request.key)
         if outcome.retry_after is not None:
@@ -165,11 +162,12 @@ async def _ask(job: _Job, request: JudgeRequest) -> JudgeReply:
         await asyncio.sleep(pause)
 
 
-async def _attempt(client: openai.AsyncOpenAI, request: JudgeRequest) -> JudgeReply | Failure:
+async def _attempt(job: _Job, request: JudgeRequest) -> JudgeReply | Failure:
     """Send one request once."""
     try:
-        raw = await client.chat.completions.with_raw_response.create(**request.body())
-        return read_response(raw.text, request.model)
+        raw = await job.client.chat.completions.with_raw_response.create(**request.body())
+        # An endpoint that repeats the key would have it written to the records and the tables.
+        return read_response(job.endpoint.hide_key(raw.text), request.model)
     except InvalidReply as error:
         return Failure("invalid_reply", str(error))
     except openai.APITimeoutError as error:

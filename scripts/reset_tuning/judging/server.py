@@ -18,6 +18,10 @@ class Endpoint(NamedTuple):
     base_url: str | None
     api_key: str
 
+    def hide_key(self, text: str) -> str:
+        """Return a text from the endpoint without the key, should it be in there."""
+        return text if self.api_key == _NO_KEY else text.replace(self.api_key, "***")
+
 
 @contextmanager
 def judge_endpoint(spec: Mapping[str, Any], judge: str) -> Iterator[Endpoint]:

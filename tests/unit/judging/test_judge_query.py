@@ -189,6 +189,15 @@ def test_another_endpoint_is_asked_itself(
     assert len(endpoint.bodies) == 1
 
 
+def test_a_judge_without_a_key_may_say_none(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
+) -> None:
+    """The client's stand-in for a missing key is a word that replies hold."""
+    endpoint.default = Answer(body=completion("There is none better. Rating: [[9]]"))
+    frame = query(write_outputs([("q", "a")]), spec, tmp_path / "records")
+    assert frame["reply"].tolist() == ["There is none better. Rating: [[9]]"]
+
+
 def test_endpoints_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     assert endpoint_name({}) == endpoint_name({"base_url": "https://api.openai.com/v1/"})
