@@ -266,6 +266,47 @@ def selection_tokenizer_path(wildcards, input):
     return model_path(input.tokenizer_files, selection_model(wildcards))
 
 
+def what_if_selections():
+    """Every best-of-n selection and seed with its files; of one pool all judges' scores are read."""
+    found = []
+    for name in experiment.selections_of("paper"):
+        entry = config["selections"][name]
+        if entry["pick"] != "best":
+            continue
+        run, decoding = entry["pool"]["run"], entry["pool"]["decoding"]
+        judges = experiment.pool_judges(run, decoding)
+        for seed in experiment.selection_seeds(name):
+            tail = f"samples/{run}/seed-{seed}/{decoding}"
+            files = [f"{tail}/{scorer}.parquet" for scorer in [*judges, *config["metrics"]]]
+            found.append(
+                {
+                    "name": name,
+                    "seed": seed,
+                    "spec": entry,
+                    "samples": in_results(f"{tail}.parquet"),
+                    "mixture": in_results(
+                        f"mixtures/{experiment.pool_mixture(name)}/train.parquet"
+                    ),
+                    "scores": [in_results(f"scores/{file}") for file in files],
+                }
+            )
+    return found
+
+
+def in_results(path):
+    """Return a path below the experiment's results, where params need it written out."""
+    return f"results/{config['experiment']}/{path}"
+
+
+def what_if_pools():
+    entries = what_if_selections()
+    return list(dict.fromkeys(entry[key] for entry in entries for key in ("samples", "mixture")))
+
+
+def what_if_scores():
+    return list(dict.fromkeys(path for entry in what_if_selections() for path in entry["scores"]))
+
+
 # ---------------------------------------------------------------- metrics
 
 
@@ -323,7 +364,15 @@ def ledger_files():
 # ---------------------------------------------------------------- report
 
 
-TABLE_PAGES = {"main_table": "Main table", "tradeoff": "Trade-offs"}
+TABLE_PAGES = {
+    "main_table": "Main table",
+    "tradeoff": "Trade-offs",
+    "what_if": "What if selection weighed otherwise",
+    "selection_margins": "How far the best sample leads",
+    "selection_settings": "Which decoding settings win",
+    "judge_cost": "Cost of the judges",
+    "judge_drift": "Drift of the judges",
+}
 
 
 def tradeoff_label(wildcards):
@@ -431,6 +480,7 @@ def figure_files(wildcards):
 def table_files(wildcards):
     names = ("scores", "main_table", "tradeoff", "trajectories", "lengths", "row_ledger")
     names += ("judge_cost", "judge_drift")
+    names += ("what_if", "selection_margins", "selection_settings")
     return [f"<results>/metrics/{name}.csv" for name in names]
 
 

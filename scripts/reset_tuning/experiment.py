@@ -235,6 +235,13 @@ class Experiment:
         """Return the score files that a selection reads for its pool."""
         return [self.config["selections"][selection]["judge"], *self.config["metrics"]]
 
+    def pool_judges(self, run: str, decoding: str) -> list[str]:
+        """Return the judges of one pool: those of all selections that choose from it."""
+        pool = {"run": run, "decoding": decoding}
+        chosen = [self.config["selections"][name] for name in self.selections_of("paper")]
+        judges = [entry["judge"] for entry in chosen if entry["pool"] == pool]
+        return list(dict.fromkeys(judges))
+
     def selection_seeds(self, selection: str) -> list[int]:
         """Return the seeds for which a selection exists: those of its pool's run."""
         return self.seeds(self.config["selections"][selection]["pool"]["run"])

@@ -56,7 +56,9 @@ def ask_batch(
                 (part, _submit(client, part)) for part in in_parts(requests, _REQUESTS_PER_BATCH)
             ]
             for part, batch in sent:
-                for request, reply in _collect(client, part, _finished(client, batch, waiting), endpoint):
+                for request, reply in _collect(
+                    client, part, _finished(client, batch, waiting), endpoint
+                ):
                     replies[request.key] = reply
                     on_reply(request, reply)
         except openai.OpenAIError as error:

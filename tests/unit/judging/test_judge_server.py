@@ -80,7 +80,10 @@ def test_the_server_of_a_killed_job_is_stopped() -> None:
 @pytest.mark.parametrize(
     ("server", "problem"),
     [
-        ({"command": "{python} -c 'print(\"no such weights\"); exit(3)'"}, "ended .*no such weights"),
+        (
+            {"command": "{python} -c 'print(\"no such weights\"); exit(3)'"},
+            "ended .*no such weights",
+        ),
         (
             {"command": "{python} -c 'import time; time.sleep(60)'", "ready_minutes": 0.01},
             "did not answer within 0.01 minutes",
