@@ -480,7 +480,7 @@ def figure_files(wildcards):
 def table_files(wildcards):
     names = ("scores", "main_table", "tradeoff", "trajectories", "lengths", "row_ledger")
     names += ("judge_cost", "judge_drift")
-    names += ("what_if", "selection_margins", "selection_settings")
+    names += ("failure_modes", "what_if", "selection_margins", "selection_settings")
     return [f"<results>/metrics/{name}.csv" for name in names]
 
 
