@@ -307,6 +307,23 @@ def what_if_scores():
     return list(dict.fromkeys(path for entry in what_if_selections() for path in entry["scores"]))
 
 
+# ---------------------------------------------------------------- validate
+
+
+def labels_folder(name):
+    """Return the folder of public human labels below $RESET_RAW_DIR."""
+    return f"{os.environ.get('RESET_RAW_DIR', 'RESET_RAW_DIR-is-not-set')}/{name}"
+
+
+def faithfulness_metrics():
+    """The metrics that compare an answer with its context by a model."""
+    return {
+        name: {key: value for key, value in spec.items() if key not in METRIC_MEANS}
+        for name, spec in config["metrics"].items()
+        if spec["kind"] in ("summac", "classifier")
+    }
+
+
 # ---------------------------------------------------------------- metrics
 
 
