@@ -221,7 +221,7 @@ def metric_means(key):
     """Return the function that reads how much a metric scores at once."""
 
     def read(wildcards):
-        return config["metrics"][wildcards.metric][key]
+        return config["metrics"][wildcards.metric].get(key, 0)
 
     return read
 

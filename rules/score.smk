@@ -49,7 +49,7 @@ use rule score_outputs as score_entailment with:
     benchmark:
         "<benchmarks>/score_entailment/{run}/seed-{seed}/{checkpoint}/{metric}.jsonl"
     wildcard_constraints:
-        metric=metrics_of("summac"),
+        metric=metrics_of("summac", "classifier"),
     conda:
         "../envs/judge.yaml"
     threads: 4

@@ -17,6 +17,16 @@ ROOT = Path(__file__).resolve().parents[2]
 SCHEMA_FILE = ROOT / "schemas" / "config.schema.yaml"
 KINDS = ("instruction", "extractive_qa", "abstractive_qa", "summarization")
 CONTEXT_KINDS = KINDS[1:]
+METRICS = (
+    "exact_match",
+    "span_coverage",
+    "span_coverage_tokens",
+    "unigram_coverage",
+    "bigram_coverage",
+    "rouge_l",
+    "summac_zs",
+    "summac_zs_entailment",
+)
 _BOUNDS = {
     "minimum": "at least",
     "exclusiveMinimum": "more than",
@@ -43,6 +53,7 @@ def check_config(config: Config) -> None:
     _check_datasets(config)
     _check_mixtures(config)
     _check_runs(config)
+    _check_metrics(config)
     _check_selections(config)
     _check_evaluation(config)
     _check_tables(config)
@@ -227,6 +238,16 @@ def _runs_needed(config: Config, name: str) -> list[str]:
     selection = config["selections"].get(run.get("selection"), {})
     needed = [run.get("base"), selection.get("pool", {}).get("run")]
     return [other for other in needed if other in config["runs"]]
+
+
+def _check_metrics(config: Config) -> None:
+    named = [entry["metric"] for entry in config["metrics"].values() if "metric" in entry]
+    clash = sorted({name for name in named if named.count(name) > 1 or name in METRICS})
+    if clash:
+        raise InputError(f"config: two metrics give scores named {clash[0]!r}; rename one.")
+    for column in ("faithfulness", "task"):
+        for kind, metric in config[column].items():
+            _one_of(metric, [*METRICS, *named], f"{column}.{kind}", "the scores of the metrics")
 
 
 def _check_selections(config: Config) -> None:

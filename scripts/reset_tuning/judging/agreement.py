@@ -2,7 +2,7 @@
 
 The files are public and are read from a folder llm_judge as their repositories name them:
 FastChat's gpt-4_single.jsonl (replies with their stored ratings), the reviews of the Vicuna blog
-with FairEval's human labels, PandaLM's three annotators, and LLMBar's pairs with a preferred answer.
+with FairEval's human labels, PandaLM's three annotators, and LLMBar's pairs with a preferred one.
 """
 
 import json

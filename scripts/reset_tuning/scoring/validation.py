@@ -24,7 +24,7 @@ from reset_tuning.seeds import draw_fraction
 from reset_tuning.tables import table_schema, write_table
 
 Row = dict[str, Any]
-_CORRECT = ("correct", "['correct']")
+_CORRECT = ("correct", "['correct']", "")  # as CLIFF and Goyal'21 write that nothing is wrong
 _HIGHEST = 5.0  # SummEval's consistency, a mean of three experts, counts as consistent at 5
 
 
