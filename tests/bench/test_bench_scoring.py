@@ -4,6 +4,7 @@ import math
 import random
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,12 @@ def test_summac_reads_every_pair_of_sentences_once(tmp_path: Any) -> None:
     ours._is_compared = True
     slow, expected = cpu_seconds(lambda: package.score(pairs))
     fast, found = cpu_seconds(lambda: ours.score(pairs))
+    if find_spec("onnxruntime") and find_spec("onnx"):
+        other = SummaCFast(runtime="onnxruntime", **options)
+        other._is_compared = True
+        faster, same = cpu_seconds(lambda: other.score(pairs))
+        assert np.abs(np.array(same) - np.array(expected)).max() <= 1e-6
+        print(f"\nSummaC under onnxruntime: {slow / faster:.1f} x less CPU than the package")
     difference = np.abs(np.array(found) - np.array(expected)).max()
     print(
         f"\nSummaC, {len(pairs)} samples of {DOCUMENTS} documents: {slow / fast:.1f} x less CPU "

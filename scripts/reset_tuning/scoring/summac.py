@@ -32,6 +32,7 @@ KINDS = ("abstractive_qa", "summarization")
 METRICS = ("summac_zs_entailment", "summac_zs")
 IMPLEMENTATIONS = ("package", "fast")
 SHORT_ANSWERS = ("undefined", "whole")
+_FAST_OPTIONS = ("dtype", "runtime")
 _SENTENCE_PAIRS_PER_CALL = 4096  # what a killed job loses at most, and what memory holds at once
 
 Pair = tuple[str, str]
@@ -90,12 +91,13 @@ def _scorer(spec: dict[str, Any], means: Means) -> SummaCPackage:
         "keep_short": _one_of(spec, "short_answers", SHORT_ANSWERS) == "whole",
     }
     if implementation == "fast":
-        dtype = spec.get("dtype", "float32")
-        return SummaCFast(dtype=dtype, batch_tokens=means.batch_tokens, **options)
-    if "dtype" in spec:
-        raise InputError(
-            "a SummaC metric of implementation package takes no dtype: the package decides"
-        )
+        chosen = {key: spec[key] for key in _FAST_OPTIONS if key in spec}
+        return SummaCFast(batch_tokens=means.batch_tokens, **chosen, **options)
+    for key in _FAST_OPTIONS:
+        if key in spec:
+            raise InputError(
+                f"a SummaC metric of implementation package takes no {key}: the package decides"
+            )
     return SummaCPackage(**options)
 
 
@@ -190,6 +192,7 @@ def _settings(spec: dict[str, Any], scorer: SummaCPackage) -> dict[str, Any]:
         "granularity": spec.get("granularity", "sentence"),
         "splitter": spec.get("splitter", "punkt_tab"),
         "short_answers": spec.get("short_answers", SHORT_ANSWERS[0]),
+        "runtime": spec.get("runtime", "torch"),
         "dtype": scorer.dtype,
         "entailment_index": scorer.entailment_index,
         "contradiction_index": scorer.contradiction_index,

@@ -16,15 +16,18 @@ import numpy as np
 import torch
 
 from reset_tuning.errors import InputError
+from reset_tuning.scoring.onnx_runtime import exported
 from reset_tuning.scoring.summac_package import SummaCPackage
 
 DTYPES = ("float32", "bfloat16", "float16")
+RUNTIMES = ("torch", "onnxruntime")
 # Scores are equal within 1e-6 and a single pair nearly so: rounding in float32 moves a probability
 # of a steep model by a few millionths, in the package too when its batches differ.
 TOLERANCE = 1e-5
 _COMPARED_PAIRS = 4
 
 Pair = tuple[str, str]
+_EXAMPLE: Pair = ("one sentence", "another one that is longer")
 _EMPTY_IMAGE = np.zeros((3, 1, 1))  # what the package makes of a text without sentences
 
 
@@ -39,13 +42,27 @@ class Encoded:
 class SummaCFast(SummaCPackage):
     """The package with another way to its images; scores equal the package's within 1e-6."""
 
-    def __init__(self, *, dtype: str = "float32", batch_tokens: int = 2048, **options: Any) -> None:
-        if dtype not in DTYPES:
-            raise InputError(f"unknown SummaC dtype {dtype!r}: use one of {', '.join(DTYPES)}")
+    def __init__(
+        self,
+        *,
+        dtype: str = "float32",
+        runtime: str = "torch",
+        batch_tokens: int = 2048,
+        **options: Any,
+    ) -> None:
+        for key, value, allowed in (("dtype", dtype, DTYPES), ("runtime", runtime, RUNTIMES)):
+            if value not in allowed:
+                raise InputError(f"unknown SummaC {key} {value!r}: use one of {', '.join(allowed)}")
         super().__init__(**options)
         self._imager.model.to(getattr(torch, dtype))
         self._batch_tokens = batch_tokens
         self._encoder = PairEncoder(self._imager.tokenizer, self._imager.max_input_length)
+        self._logits = self._run_torch
+        if runtime == "onnxruntime":
+            if self._imager.device != "cpu" or dtype != "float32":
+                raise InputError("SummaC's runtime onnxruntime is for CPUs and float32")
+            example = self._encoder.padded(self._encoder.encode([_EXAMPLE, _EXAMPLE[::-1]]))
+            self._logits = exported(self._imager.model, example, options["threads"])
         self._is_compared = False
 
     def images(self, pairs: list[Pair]) -> list[np.ndarray]:
@@ -72,9 +89,12 @@ class SummaCFast(SummaCPackage):
             inputs = self._encoder.padded([encoded[index] for index in batch])
             inputs = {name: tensor.to(self._imager.device) for name, tensor in inputs.items()}
             with torch.inference_mode():
-                probabilities = self._imager.model(**inputs).logits.float().softmax(-1)
+                probabilities = self._logits(inputs).float().softmax(-1)
             result[:, batch] = probabilities[:, wanted].T.cpu().numpy()
         return result
+
+    def _run_torch(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        return self._imager.model(**inputs).logits
 
     def _compare(self, pairs: list[Pair], images: list[np.ndarray]) -> None:
         """Score a few pairs with the package itself and raise RuntimeError when they differ."""

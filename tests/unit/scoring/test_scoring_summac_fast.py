@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,27 @@ def test_other_numbers_are_an_option(nli_model: Path) -> None:
     assert 0 < largest_difference(half.score(pairs), exact.score(pairs)) < 0.1
     with pytest.raises(InputError, match="float32, bfloat16, float16"):
         fast.SummaCFast(dtype="int8", **options(nli_model))
+
+
+def test_onnxruntime_gives_the_same_scores(both: tuple[Any, Any], nli_model: Path) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    other = fast.SummaCFast(runtime="onnxruntime", **options(nli_model))
+    text = "The cat sat on the mat. It was red, not blue. Rain fell in bergen."
+    pairs = [(text, "The dog sat on it. Rain fell in it."), (text, "It was not the cat.")]
+    assert largest_difference(other.score(pairs), both[1].score(pairs)) <= 1e-6
+
+
+def test_onnxruntime_is_optional_and_for_float32(
+    nli_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match="for CPUs and float32"):
+        fast.SummaCFast(runtime="onnxruntime", dtype="bfloat16", **options(nli_model))
+    with pytest.raises(InputError, match="torch, onnxruntime"):
+        fast.SummaCFast(runtime="tensorrt", **options(nli_model))
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(InputError, match=r"pip install onnx==.*onnxruntime=="):
+        fast.SummaCFast(runtime="onnxruntime", **options(nli_model))
 
 
 @pytest.mark.parametrize("implementation", ["package", "fast"])
