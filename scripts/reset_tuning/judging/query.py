@@ -166,7 +166,7 @@ class _Session:
                 if missing:
                     logging.info("%s: another job asks for %d replies", self.judge, len(missing))
                     time.sleep(_LOOK_SECONDS)
-                    records.refresh()
+                    records.refresh(is_contended=True)
             if self.policy.canaries and outcomes:
                 self._judge_canaries(endpoint, budget)
         return outcomes
@@ -254,7 +254,7 @@ def _unclaimed(
     """
     for part in in_parts(requests, _CLAIMS_AT_ONCE):
         claimed = [(request, claims.take(request.key)) for request in part]
-        records.refresh()
+        records.refresh(is_contended=True)
         for request, is_ours in claimed:
             if not is_ours:
                 elsewhere.append(request)

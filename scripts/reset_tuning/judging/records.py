@@ -9,7 +9,9 @@ same tables.
 
 import json
 import logging
+import os
 import re
+import socket
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -41,11 +43,15 @@ class Records(Journal):
         self._failed_at: dict[str, float] = {}
         self._offsets: dict[Path, int] = {}
 
-    def refresh(self) -> None:
+    def refresh(self, is_contended: bool = False) -> None:
         """Read what other processes have recorded since the last call.
 
-        A line that a killed job left torn is skipped, and counted in the log.
+        `is_contended` makes sure that new files of other machines are seen: over NFS the listing
+        of a folder may be a minute old, unless this machine has just changed the folder. A line
+        that a killed job left torn is skipped, and counted in the log.
         """
+        if is_contended:
+            self._change_directory()
         torn = sum(not self._read(line) for line in self._new_lines())
         if torn:
             logging.warning("skipped %d torn lines under %s", torn, self.directory)
@@ -70,6 +76,12 @@ class Records(Journal):
             self.replies.setdefault(request.key, reply)
             self.usage.add(*usage)
         self.append([record])
+
+    def _change_directory(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        probe = self.directory / f".{socket.gethostname()}-{os.getpid()}"
+        probe.touch()
+        probe.unlink(missing_ok=True)
 
     def _new_lines(self) -> Iterator[bytes]:
         """Yield the lines that were added to the files of other processes, whole ones only."""
