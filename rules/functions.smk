@@ -159,14 +159,59 @@ def decoding_spec(wildcards):
 # ---------------------------------------------------------------- judge
 
 
+# How a judge is asked; changes rebuild nothing. Numbers go as text, which resources allow for all.
+JUDGE_MEANS = {
+    "mode": "live",
+    "concurrency": 8,
+    "canaries": True,
+    "price": {},
+    "max_budget": "none",
+    "max_failure_share": 1.0,
+    "requests_per_minute": "none",
+    "tokens_per_minute": "none",
+}
+
+
 def judge_spec(wildcards):
-    """What decides a judge's reply; how many requests run at once does not."""
+    """What decides a judge's reply; how it is asked does not."""
     spec = config["judges"][wildcards.judge]
-    return {key: value for key, value in spec.items() if key not in ("concurrency", "scale")}
+    return {key: value for key, value in spec.items() if key not in (*JUDGE_MEANS, "scale")}
 
 
-def judge_concurrency(wildcards):
-    return config["judges"][wildcards.judge]["concurrency"]
+def judge_means(key):
+    """Return the function that reads how a judge is asked."""
+
+    def read(wildcards):
+        return str(config["judges"][wildcards.judge].get(key, JUDGE_MEANS[key]))
+
+    return read
+
+
+def judge_prices():
+    return {name: judge["price"] for name, judge in config["judges"].items() if "price" in judge}
+
+
+def judge_price(part):
+    """Return the function that reads a part of a judge's price."""
+
+    def read(wildcards):
+        return str(judge_prices().get(wildcards.judge, {}).get(part, 0.0))
+
+    return read
+
+
+def judge_gpus(wildcards):
+    """The GPUs of a server that the job starts."""
+    server = config["judges"][wildcards.judge].get("server")
+    return server.get("gpus", 0) if isinstance(server, dict) else 0
+
+
+def used_judges():
+    """The judges of the evaluation and of the selections, in the order of the config."""
+    selections = experiment.selections_of("paper")
+    used = {*experiment.evaluation_judges()}
+    used |= {config["selections"][selection]["judge"] for selection in selections}
+    return [name for name in config["judges"] if name in used]
 
 
 def judge_prompt(wildcards):
@@ -178,7 +223,8 @@ def check_judge_keys(jobs):
     judges = {job.wildcards.judge for job in jobs if job.rule.name.startswith("query_")}
     for judge in sorted(judges):
         variable = config["judges"][judge].get("api_key_variable")
-        if variable and not os.environ.get(variable):
+        is_replayed = config["judges"][judge].get("mode") == "replay"
+        if variable and not is_replayed and not os.environ.get(variable):
             raise WorkflowError(
                 f"The judge {judge} needs an API key: set the environment variable {variable}."
             )
@@ -196,14 +242,22 @@ def metrics_of(*kinds):
     return any_of(name for name, entry in config["metrics"].items() if entry["kind"] in kinds)
 
 
+METRIC_MEANS = ("batch_size", "batch_tokens")
+
+
 def metric_spec(wildcards):
-    """What decides a metric's value; how many pairs are scored at once does not."""
+    """What decides a metric's value; how much is scored at once does not."""
     spec = config["metrics"][wildcards.metric]
-    return {key: value for key, value in spec.items() if key != "batch_size"}
+    return {key: value for key, value in spec.items() if key not in METRIC_MEANS}
 
 
-def metric_batch_size(wildcards):
-    return config["metrics"][wildcards.metric]["batch_size"]
+def metric_means(key):
+    """Return the function that reads how much a metric scores at once."""
+
+    def read(wildcards):
+        return config["metrics"][wildcards.metric].get(key, 0)
+
+    return read
 
 
 def nli_files(wildcards):
@@ -244,6 +298,64 @@ def selection_tokenizer_files(wildcards):
 
 def selection_tokenizer_path(wildcards, input):
     return model_path(input.tokenizer_files, selection_model(wildcards))
+
+
+def what_if_selections():
+    """Every best-of-n selection and seed with its files; of one pool all judges' scores are read."""
+    found = []
+    for name in experiment.selections_of("paper"):
+        entry = config["selections"][name]
+        if entry["pick"] != "best":
+            continue
+        run, decoding = entry["pool"]["run"], entry["pool"]["decoding"]
+        judges = experiment.pool_judges(run, decoding)
+        for seed in experiment.selection_seeds(name):
+            tail = f"samples/{run}/seed-{seed}/{decoding}"
+            files = [f"{tail}/{scorer}.parquet" for scorer in [*judges, *config["metrics"]]]
+            found.append(
+                {
+                    "name": name,
+                    "seed": seed,
+                    "spec": entry,
+                    "samples": in_results(f"{tail}.parquet"),
+                    "mixture": in_results(
+                        f"mixtures/{experiment.pool_mixture(name)}/train.parquet"
+                    ),
+                    "scores": [in_results(f"scores/{file}") for file in files],
+                }
+            )
+    return found
+
+
+def in_results(path):
+    """Return a path below the experiment's results, where params need it written out."""
+    return f"results/{config['experiment']}/{path}"
+
+
+def what_if_pools():
+    entries = what_if_selections()
+    return list(dict.fromkeys(entry[key] for entry in entries for key in ("samples", "mixture")))
+
+
+def what_if_scores():
+    return list(dict.fromkeys(path for entry in what_if_selections() for path in entry["scores"]))
+
+
+# ---------------------------------------------------------------- validate
+
+
+def labels_folder(name):
+    """Return the folder of public human labels below $RESET_RAW_DIR."""
+    return f"{os.environ.get('RESET_RAW_DIR', 'RESET_RAW_DIR-is-not-set')}/{name}"
+
+
+def faithfulness_metrics():
+    """The metrics that compare an answer with its context by a model."""
+    return {
+        name: {key: value for key, value in spec.items() if key not in METRIC_MEANS}
+        for name, spec in config["metrics"].items()
+        if spec["kind"] in ("summac", "classifier")
+    }
 
 
 # ---------------------------------------------------------------- metrics
@@ -303,7 +415,15 @@ def ledger_files():
 # ---------------------------------------------------------------- report
 
 
-TABLE_PAGES = {"main_table": "Main table", "tradeoff": "Trade-offs"}
+TABLE_PAGES = {
+    "main_table": "Main table",
+    "tradeoff": "Trade-offs",
+    "what_if": "What if selection weighed otherwise",
+    "selection_margins": "How far the best sample leads",
+    "selection_settings": "Which decoding settings win",
+    "judge_cost": "Cost of the judges",
+    "judge_drift": "Drift of the judges",
+}
 
 
 def tradeoff_label(wildcards):
@@ -372,9 +492,16 @@ def checkpoint_files(group="paper"):
 
 def judgment_files(group="paper"):
     pattern = "<results>/judgments/generations/{run}/seed-{seed}/{checkpoint}/"
-    judge = config["evaluation"]["judge"]
-    weights = experiment.evaluated_weights(group)
-    return [f"{in_point(point, pattern)}{judge}.raw.parquet" for point in weights]
+    return [
+        f"{in_point(point, pattern)}{judge}.raw.parquet"
+        for point in experiment.evaluated_weights(group)
+        for judge in experiment.evaluation_judges()
+    ]
+
+
+def pool_judgment_files(group="paper"):
+    """What the judges said of the pools of a group's selections."""
+    return [path for path in pool_files(group) if path.endswith(".raw.parquet")]
 
 
 def pool_files(group="paper"):
@@ -413,6 +540,8 @@ def table_paths(names):
 
 def table_files(wildcards):
     names = ("scores", "main_table", "tradeoff", "trajectories", "lengths", "row_ledger")
+    names += ("judge_cost", "judge_drift")
+    names += ("failure_modes", "what_if", "selection_margins", "selection_settings")
     return table_paths(names + DATA_TABLES)
 
 

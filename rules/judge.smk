@@ -2,8 +2,16 @@
 
 
 localrules:
-    query_judge,
-    query_pool_judge,
+    tabulate_judge_cost,
+    tabulate_judge_drift,
+
+
+# Compute nodes often have no internet. A judge whose server the job starts needs a node of its own.
+if not any(isinstance(judge.get("server"), dict) for judge in config["judges"].values()):
+
+    localrules:
+        query_judge,
+        query_pool_judge,
 
 
 rule query_judge:
@@ -21,10 +29,21 @@ rule query_judge:
         "../envs/judge.yaml"
     threads: 1
     resources:
+        gpu=judge_gpus,
+        nodes=1,
         mem_mb=2000,
-        runtime="12h",
-        concurrency=judge_concurrency,
+        runtime="2d",
         records=config["paths"]["records"],
+        concurrency=judge_means("concurrency"),
+        mode=judge_means("mode"),
+        canaries=judge_means("canaries"),
+        max_budget=judge_means("max_budget"),
+        max_failure_share=judge_means("max_failure_share"),
+        requests_per_minute=judge_means("requests_per_minute"),
+        tokens_per_minute=judge_means("tokens_per_minute"),
+        prompt_price=judge_price("prompt"),
+        completion_price=judge_price("completion"),
+        batch_discount=judge_price("batch_discount"),
     params:
         judge="{judge}",
         spec=judge_spec,
@@ -61,6 +80,7 @@ rule parse_judgments:
     resources:
         mem_mb=2000,
         runtime=15,
+        max_failure_share=judge_means("max_failure_share"),
     params:
         judge="{judge}",
         scale=judge_scale,
@@ -77,3 +97,59 @@ use rule parse_judgments as parse_pool_judgments with:
         "<logs>/parse_pool_judgments/{run}/seed-{seed}/{decoding}/{judge}.log",
     benchmark:
         "<benchmarks>/parse_pool_judgments/{run}/seed-{seed}/{decoding}/{judge}.jsonl"
+
+
+rule tabulate_judge_cost:
+    """Count the replies behind the tables, their tokens and their dollars."""
+    input:
+        generations=lambda wildcards: judgment_files(),
+        samples=lambda wildcards: pool_judgment_files(),
+    output:
+        table=report(
+            "<results>/metrics/judge_cost.csv",
+            caption="../report/judge_cost.rst",
+            category="Judges",
+            labels={"table": "cost of the judges"},
+        ),
+    log:
+        "<logs>/tabulate_judge_cost.log",
+    benchmark:
+        "<benchmarks>/tabulate_judge_cost.jsonl"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    params:
+        prices=judge_prices(),
+    script:
+        "../scripts/tabulate_judge_cost.py"
+
+
+rule tabulate_judge_drift:
+    """Compare the first and the last ratings of the canaries."""
+    input:
+        judgments=lambda wildcards: judgment_files() + pool_judgment_files(),
+    output:
+        table=report(
+            "<results>/metrics/judge_drift.csv",
+            caption="../report/judge_drift.rst",
+            category="Judges",
+            labels={"table": "drift of the judges"},
+        ),
+    log:
+        "<logs>/tabulate_judge_drift.log",
+    benchmark:
+        "<benchmarks>/tabulate_judge_drift.jsonl"
+    conda:
+        "../envs/judge.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=15,
+        records=config["paths"]["records"],
+    params:
+        judges=used_judges(),
+    script:
+        "../scripts/tabulate_judge_drift.py"

@@ -49,7 +49,7 @@ use rule score_outputs as score_entailment with:
     benchmark:
         "<benchmarks>/score_entailment/{run}/seed-{seed}/{checkpoint}/{metric}.jsonl"
     wildcard_constraints:
-        metric=metrics_of("summac"),
+        metric=metrics_of("summac", "classifier"),
     conda:
         "../envs/judge.yaml"
     threads: 4
@@ -58,7 +58,8 @@ use rule score_outputs as score_entailment with:
         nodes=1,
         mem_mb=32000,
         runtime="4h",
-        batch_size=metric_batch_size,
+        batch_size=metric_means("batch_size"),
+        batch_tokens=metric_means("batch_tokens"),
     params:
         metric="{metric}",
         spec=metric_spec,
@@ -81,4 +82,61 @@ use rule score_entailment as score_pool_entailment with:
         nodes=1,
         mem_mb=32000,
         runtime="12h",
-        batch_size=metric_batch_size,
+        batch_size=metric_means("batch_size"),
+        batch_tokens=metric_means("batch_tokens"),
+
+
+localrules:
+    export_failures,
+    tabulate_failures,
+
+
+rule export_failures:
+    """Draw failed extractive answers for people to label, without saying whose they are."""
+    input:
+        outputs=generation_files(),
+        examples=test_files,
+    output:
+        sheet="<results>/labels/failures.csv",
+        key="<results>/labels/failures.key.csv",
+    log:
+        "<logs>/export_failures.log",
+    benchmark:
+        "<benchmarks>/export_failures.jsonl"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    params:
+        per_system=config["failure_analysis"]["per_system"],
+        seed=config["failure_analysis"]["seed"],
+    script:
+        "../scripts/export_failures.py"
+
+
+rule tabulate_failures:
+    """Count why extractive answers fail, from the returned sheets or the machine's guesses."""
+    input:
+        key="<results>/labels/failures.key.csv",
+        returned=config["failure_analysis"].get("returned", []),
+    output:
+        table=report(
+            "<results>/metrics/failure_modes.csv",
+            caption="../report/failure_modes.rst",
+            category="Tables",
+            labels={"table": "why extractive answers fail"},
+        ),
+    log:
+        "<logs>/tabulate_failures.log",
+    benchmark:
+        "<benchmarks>/tabulate_failures.jsonl"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    script:
+        "../scripts/tabulate_failures.py"

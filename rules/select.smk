@@ -1,6 +1,10 @@
 # The rows that continued fine-tuning sees.
 
 
+localrules:
+    tabulate_what_if,
+
+
 rule select_samples:
     """Keep one response of each example by the weighted score, until every set is full."""
     input:
@@ -32,3 +36,35 @@ rule select_samples:
         seed=lambda wildcards: int(wildcards.seed),
     script:
         "../scripts/select_samples.py"
+
+
+rule tabulate_what_if:
+    """Choose again from the stored pools under other weights, judges and metrics, without a call."""
+    input:
+        pools=what_if_pools(),
+        scores=what_if_scores(),
+    output:
+        changes=report(
+            "<results>/metrics/what_if.csv",
+            caption="../report/what_if.rst",
+            category="ReSet",
+            labels={"table": "what if selection weighed otherwise"},
+        ),
+        margins="<results>/metrics/selection_margins.csv",
+        settings="<results>/metrics/selection_settings.csv",
+    log:
+        "<logs>/tabulate_what_if.log",
+    benchmark:
+        "<benchmarks>/tabulate_what_if.jsonl"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        selections=what_if_selections(),
+        faithfulness=config["faithfulness"],
+        task=config["task"],
+    script:
+        "../scripts/tabulate_what_if.py"

@@ -3,7 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from reset_tuning.jobs import run
+
+CANARIES = Path(__file__).resolve().parents[1] / "resources" / "prompts" / "canaries.yaml"
 
 
 def main(
@@ -15,15 +19,40 @@ def main(
     spec: dict[str, Any],
     prompt: dict[str, str],
     records: str,
-    concurrency: int = 8,
+    concurrency: str = "8",
+    mode: str = "live",
+    canaries: str = "False",
+    max_budget: str = "none",
+    max_failure_share: str = "1.0",
+    requests_per_minute: str = "none",
+    tokens_per_minute: str = "none",
+    prompt_price: str = "0.0",
+    completion_price: str = "0.0",
+    batch_discount: str = "0.0",
 ) -> None:
     from reset_tuning.judging.client import Limits
-    from reset_tuning.judging.query import query_judge
+    from reset_tuning.judging.query import Policy, query_judge
 
-    examples = [examples] if isinstance(examples, Path) else examples
-    query_judge(
-        outputs, examples, judgments, judge, spec, prompt, Path(records), Limits(concurrency)
+    limits = Limits(
+        concurrency=int(concurrency),
+        requests_per_minute=number(requests_per_minute),
+        tokens_per_minute=number(tokens_per_minute),
     )
+    price = {"prompt": prompt_price, "completion": completion_price}
+    price["batch_discount"] = batch_discount
+    policy = Policy(
+        mode=mode,
+        price={name: float(value) for name, value in price.items()},
+        max_budget=number(max_budget),
+        max_failure_share=float(max_failure_share),
+        canaries=yaml.safe_load(CANARIES.read_text()) if canaries == "True" else (),
+    )
+    examples = [examples] if isinstance(examples, Path) else examples
+    query_judge(outputs, examples, judgments, judge, spec, prompt, Path(records), limits, policy)
+
+
+def number(text: str) -> float | None:
+    return None if text == "none" else float(text)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ def main(
     model: Path | list[Path] = (),
     sidecar: str | None = None,
     batch_size: int = 64,
+    batch_tokens: int = 2048,
     threads: int = 1,
 ) -> None:
     # `model` is named by the rule alone, so that new files of a local NLI model are a reason to
@@ -24,7 +25,12 @@ def main(
     from reset_tuning.scoring.scorers import score_outputs
 
     examples = [examples] if isinstance(examples, Path) else examples
-    means = Means(int(batch_size), threads, Path(sidecar) if sidecar else None)
+    means = Means(
+        batch_size=int(batch_size),
+        batch_tokens=int(batch_tokens),
+        threads=threads,
+        sidecar=Path(sidecar) if sidecar else None,
+    )
     score_outputs(outputs, examples, scores, metric, spec, means)
 
 

@@ -36,6 +36,7 @@ def main(
         task=task,
         max_length=max_length,
         cut_off=spec.get("cut_off", "keep"),
+        ties=spec.get("ties", "temperature"),
     )
     files = [scores] if isinstance(scores, Path) else scores
     counter = token_counter(tokenizer_path)

@@ -17,6 +17,16 @@ ROOT = Path(__file__).resolve().parents[2]
 SCHEMA_FILE = ROOT / "schemas" / "config.schema.yaml"
 KINDS = ("instruction", "extractive_qa", "abstractive_qa", "summarization")
 CONTEXT_KINDS = KINDS[1:]
+METRICS = (
+    "exact_match",
+    "span_coverage",
+    "span_coverage_tokens",
+    "unigram_coverage",
+    "bigram_coverage",
+    "rouge_l",
+    "summac_zs",
+    "summac_zs_entailment",
+)
 _BOUNDS = {
     "minimum": "at least",
     "exclusiveMinimum": "more than",
@@ -43,6 +53,7 @@ def check_config(config: Config) -> None:
     _check_datasets(config)
     _check_mixtures(config)
     _check_runs(config)
+    _check_metrics(config)
     _check_selections(config)
     _check_evaluation(config)
     _check_tables(config)
@@ -229,6 +240,16 @@ def _runs_needed(config: Config, name: str) -> list[str]:
     return [other for other in needed if other in config["runs"]]
 
 
+def _check_metrics(config: Config) -> None:
+    named = [entry["metric"] for entry in config["metrics"].values() if "metric" in entry]
+    clash = sorted({name for name in named if named.count(name) > 1 or name in METRICS})
+    if clash:
+        raise InputError(f"config: two metrics give scores named {clash[0]!r}; rename one.")
+    for column in ("faithfulness", "task"):
+        for kind, metric in config[column].items():
+            _one_of(metric, [*METRICS, *named], f"{column}.{kind}", "the scores of the metrics")
+
+
 def _check_selections(config: Config) -> None:
     grids = [name for name, entry in config["decodings"].items() if entry["kind"] == "grid"]
     for name, selection in config["selections"].items():
@@ -249,6 +270,15 @@ def _check_evaluation(config: Config) -> None:
     evaluation = config["evaluation"]
     _one_of(evaluation["decoding"], greedy, "evaluation.decoding", "decodings of kind greedy")
     _known(config, "judges", evaluation["judge"], "evaluation.judge")
+    for judge in evaluation.get("held_out", []):
+        _known(config, "judges", judge, "evaluation.held_out")
+        choosing = [name for name, s in config["selections"].items() if s["judge"] == judge]
+        if choosing or judge == evaluation["judge"]:
+            user = f"selections.{choosing[0]}" if choosing else "evaluation.judge"
+            raise InputError(
+                f"config: evaluation.held_out names {judge}, which {user} uses; a judge that is "
+                "held out may do nothing else."
+            )
 
 
 def _check_tables(config: Config) -> None:

@@ -241,13 +241,25 @@ class Experiment:
         """Return the points as plain dictionaries, for params."""
         return [asdict(point) for point in self.points(group)]
 
+    def evaluation_judges(self) -> list[str]:
+        """Return the judges of every evaluated checkpoint: the tables' judge comes first."""
+        evaluation = self.config["evaluation"]
+        return [evaluation["judge"], *evaluation.get("held_out", [])]
+
     def evaluation_scorers(self) -> list[str]:
-        """Return the score files of one evaluated checkpoint: the judge and every metric."""
-        return [self.config["evaluation"]["judge"], *self.config["metrics"]]
+        """Return the score files of one evaluated checkpoint: the judges and every metric."""
+        return [*self.evaluation_judges(), *self.config["metrics"]]
 
     def pool_scorers(self, selection: str) -> list[str]:
         """Return the score files that a selection reads for its pool."""
         return [self.config["selections"][selection]["judge"], *self.config["metrics"]]
+
+    def pool_judges(self, run: str, decoding: str) -> list[str]:
+        """Return the judges of one pool: those of all selections that choose from it."""
+        pool = {"run": run, "decoding": decoding}
+        chosen = [self.config["selections"][name] for name in self.selections_of("paper")]
+        judges = [entry["judge"] for entry in chosen if entry["pool"] == pool]
+        return list(dict.fromkeys(judges))
 
     def selection_seeds(self, selection: str) -> list[int]:
         """Return the seeds for which a selection exists: those of its pool's run."""

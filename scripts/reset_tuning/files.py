@@ -1,5 +1,6 @@
 """Small file helpers: atomic writes, digests, and what tells one model from another."""
 
+import gzip
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,12 @@ def sha256_of(path: Path) -> str:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a plain or gzip file."""
+    content = path.read_bytes()
+    return (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
 
 
 def describe_model(files: Iterable[Path], model_path: str) -> list[str]:

@@ -11,9 +11,13 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
+
+from reset_tuning.errors import InputError
 
 _SYNC_SECONDS = 1.0  # what a machine that loses power may lose; a killed process loses nothing
 
@@ -23,7 +27,7 @@ class Journal:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._stream: BinaryIO | None = None
+        self._stream: FileIO | None = None
         self._synced = 0.0
 
     def __enter__(self) -> Self:
@@ -43,17 +47,31 @@ class Journal:
             with path.open("rb") as stream:
                 yield from stream
 
+    @property
+    def own_file(self) -> Path | None:
+        """The file that this process appends to; None before its first record."""
+        return Path(str(self._stream.name)) if self._stream else None
+
     def append(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Append records; they survive the death of the process from when this returns."""
-        lines = [json.dumps(record).encode() + b"\n" for record in records]
+        """Append records; they survive the death of the process from when this returns.
+
+        Raises InputError when they cannot be written, as on a full disk.
+        """
+        lines = b"".join(json.dumps(record).encode() + b"\n" for record in records)
         if not lines:
             return
-        if self._stream is None:
-            self._stream = self._new_file()
-        self._stream.writelines(lines)
-        self._stream.flush()
-        if time.monotonic() - self._synced >= _SYNC_SECONDS:
-            self._sync()
+        try:
+            if self._stream is None:
+                self._stream = self._new_file()
+            _write_all(self._stream, lines)
+            if time.monotonic() - self._synced >= _SYNC_SECONDS:
+                self._sync()
+        except OSError as error:
+            self._abandon()
+            raise InputError(
+                f"{self.directory}: a finished result cannot be stored ({error.strerror}): make "
+                "room and start again; everything stored before is kept"
+            ) from error
 
     def close(self) -> None:
         """Force what was appended to the disk and close its file."""
@@ -62,15 +80,29 @@ class Journal:
             self._stream.close()
             self._stream = None
 
-    def _new_file(self) -> BinaryIO:
+    def _new_file(self) -> FileIO:
         self.directory.mkdir(parents=True, exist_ok=True)
         host = socket.gethostname().split(".")[0]
-        return (self.directory / f"{host}-{os.getpid()}-{time.time_ns()}.jsonl").open("xb")
+        # Unbuffered: a line that could not be written must not come back when the file is closed.
+        return FileIO(self.directory / f"{host}-{os.getpid()}-{time.time_ns()}.jsonl", "x")
+
+    def _abandon(self) -> None:
+        """Leave a file that may end in a torn line; what follows goes into a new one."""
+        if self._stream is not None:
+            with suppress(OSError):
+                self._stream.close()
+            self._stream = None
 
     def _sync(self) -> None:
         assert self._stream is not None
         os.fsync(self._stream.fileno())
         self._synced = time.monotonic()
+
+
+def _write_all(stream: FileIO, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[stream.write(view) :]
 
 
 class Sidecar:

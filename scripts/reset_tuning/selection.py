@@ -5,9 +5,9 @@
 A sample is a candidate when every score it needs is there (status ok or empty_output), its output
 is not empty, and prompt and output together fit the model. With `cut_off: drop` the model must also
 have ended it: one cut at the length limit would be learnt with an end in mid-sentence. Ties of the
-best score go to the higher multiplicity, then to a seeded draw (purpose "tie"), then to the lower
-sample_id. All picks keep the same examples, those that `best` would keep, so that controls differ
-from ReSet in nothing but the response.
+best score go to the lower temperature, then to the lower sample_id; with `ties: frequency` to the
+higher multiplicity, then to a seeded draw (purpose "tie"). All picks keep the same examples, those
+that `best` would keep, so that controls differ from ReSet in nothing but the response.
 """
 
 import logging
@@ -29,6 +29,7 @@ INSTRUCTION_METRIC = "instruction_following"
 PICKS = ("best", "random", "original")
 ORDERS = ("random", "top_score")
 CUT_OFFS = ("keep", "drop")
+TIES = ("temperature", "frequency")
 
 CountTokens = Callable[[list[str]], list[int]]
 
@@ -39,7 +40,8 @@ class Selection:
 
     `faithfulness` and `task` map a kind of example to a metric; `judge` is the scorer whose
     instruction_following counts. `max_length` is the most tokens of prompt and response together.
-    `cut_off` says whether a sample that ended at the length limit may be chosen.
+    `cut_off` says whether a sample that ended at the length limit may be chosen, `task_weight` is
+    the weight of the task score (1 in the paper).
     """
 
     name: str
@@ -52,12 +54,15 @@ class Selection:
     task: Mapping[str, str]
     max_length: int | None = None
     cut_off: str = "keep"
+    ties: str = "temperature"
+    task_weight: float = 1.0
 
     def __post_init__(self) -> None:
         for key, value, allowed in (
             ("pick", self.pick, PICKS),
             ("across_examples", self.across_examples, ORDERS),
             ("cut_off", self.cut_off, CUT_OFFS),
+            ("ties", self.ties, TIES),
         ):
             if value not in allowed:
                 raise InputError(
@@ -127,6 +132,20 @@ def select(
     has fewer examples with a candidate than `per_set`.
     """
     originals = pool[pool["copy"] == 0]
+    rows = scored_samples(samples, originals, scores, selection)
+    candidates = rows[rows["is_candidate"]]
+    best = best_samples(candidates, selection, seed)
+    kept = _kept_examples(best, sorted(originals["set"].unique()), selection, seed)
+    picked = _random(candidates, seed) if selection.pick == "random" else best
+    winners = picked[picked["example_id"].isin(kept)]
+    counts = _ledger_rows(rows, picked, kept, selection, seed)
+    return _selected_rows(winners, originals, selection), counts
+
+
+def scored_samples(
+    samples: pd.DataFrame, originals: pd.DataFrame, scores: pd.DataFrame, selection: Selection
+) -> pd.DataFrame:
+    """Return every sample with its example's kind and set, its score, and whether it may win."""
     rows = _with_examples(samples, originals)
     rows["selection_score"] = selection_scores(rows, scores, selection)
     rows["has_output"] = ~rows["output"].map(is_empty).astype(bool)
@@ -134,13 +153,8 @@ def select(
     rows["fits"] = rows["n_prompt_tokens"] + rows["n_tokens"] <= longest
     rows["is_cut_off"] = rows["finish_reason"].eq(LENGTH) & (selection.cut_off == "drop")
     usable = rows["has_output"] & ~rows["is_cut_off"] & rows["fits"]
-    candidates = rows[rows["selection_score"].notna() & usable]
-    best = _best(candidates, seed)
-    kept = _kept_examples(best, sorted(originals["set"].unique()), selection, seed)
-    picked = _random(candidates, seed) if selection.pick == "random" else best
-    winners = picked[picked["example_id"].isin(kept)]
-    counts = _ledger_rows(rows, picked, kept, selection, seed)
-    return _selected_rows(winners, originals, selection), counts
+    rows["is_candidate"] = rows["selection_score"].notna() & usable
+    return rows
 
 
 def selection_scores(rows: pd.DataFrame, scores: pd.DataFrame, selection: Selection) -> pd.Series:
@@ -156,7 +170,10 @@ def selection_scores(rows: pd.DataFrame, scores: pd.DataFrame, selection: Select
         if kind == "instruction":
             parts = [(selection.weight, INSTRUCTION_METRIC)]
         else:
-            parts = [(1.0, selection.task[kind]), (selection.weight, selection.faithfulness[kind])]
+            parts = [
+                (selection.task_weight, selection.task[kind]),
+                (selection.weight, selection.faithfulness[kind]),
+            ]
         terms = [weight * _lookup(values, metric, keys) for weight, metric in parts]
         total[group.index] = sum(terms)
     return total
@@ -197,16 +214,18 @@ def _with_examples(samples: pd.DataFrame, originals: pd.DataFrame) -> pd.DataFra
     return samples.merge(examples, on="example_id", how="left", validate="many_to_one")
 
 
-def _best(candidates: pd.DataFrame, seed: int) -> pd.DataFrame:
+def best_samples(candidates: pd.DataFrame, selection: Selection, seed: int) -> pd.DataFrame:
     """Return the best candidate of each example."""
-    tie = [
-        draw_fraction(seed, example, f"tie {sample}")
-        for example, sample in zip(candidates["example_id"], candidates["sample_id"], strict=True)
-    ]
-    order = ["example_id", "selection_score", "multiplicity", "tie", "sample_id"]
-    ranked = candidates.assign(tie=pd.Series(tie, index=candidates.index, dtype=float))
-    ranked = ranked.sort_values(order, ascending=[True, False, False, True, True])
-    return ranked.drop_duplicates("example_id").drop(columns="tie")
+    order = ["example_id", "selection_score", "temperature", "sample_id"]
+    ascending = [True, False, True, True]
+    ranked = candidates
+    if selection.ties == "frequency":
+        keys = zip(candidates["example_id"], candidates["sample_id"], strict=True)
+        tie = [draw_fraction(seed, example, f"tie {sample}") for example, sample in keys]
+        ranked = candidates.assign(tie=pd.Series(tie, index=candidates.index, dtype=float))
+        order[2:3], ascending[2:3] = ["multiplicity", "tie"], [False, True]
+    ranked = ranked.sort_values(order, ascending=ascending)
+    return ranked.drop_duplicates("example_id").drop(columns="tie", errors="ignore")
 
 
 def _random(candidates: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -134,9 +134,18 @@ def test_an_empty_output_never_wins() -> None:
         assert ledger.set_index("rule").loc["empty_output", "n_dropped"] == 1
 
 
-def test_ties_go_to_the_more_frequent_output_and_then_to_a_seeded_draw() -> None:
+def test_ties_go_to_the_lower_temperature_and_then_to_the_lower_number() -> None:
+    pool, rows = pool_of(("a", "nq")), [("a", sample, f"x{sample}", sample) for sample in range(4)]
+    samples = samples_of(*rows).assign(temperature=[0.7, 0.3, 0.2, 0.2])
+    scores = scores_of({("a", sample): span(em=1, coverage=1) for sample in range(4)})
+    for seed in range(3):
+        assert chosen(select(samples, pool, scores, RESET, seed)[0]) == {"a": 2}
+        assert chosen(select(samples[::-1], pool, scores[::-1], RESET, seed)[0]) == {"a": 2}
+
+
+def test_ties_may_go_to_the_more_frequent_output_and_then_to_a_seeded_draw() -> None:
     pool = pool_of(*[(f"e{i}", "nq") for i in range(40)])
-    selection = replace(RESET, per_set=40)
+    selection = replace(RESET, per_set=40, ties="frequency")
     rows = [(f"e{i}", sample, f"x{sample}", 1) for i in range(40) for sample in range(3)]
     scores = scores_of({row[:2]: span(em=1, coverage=1) for row in rows})
     frequent = [(e, s, output, 2 if s == 1 else 1) for e, s, output, _ in rows]

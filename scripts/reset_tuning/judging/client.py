@@ -1,13 +1,17 @@
-"""The client of LLM judges: bounded concurrency, bounded retries, and no lost run."""
+"""The client of LLM judges: bounded concurrency, rates and retries, and no lost run."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 import openai
 
+from reset_tuning.errors import InputError
+from reset_tuning.judging.pacing import Pace
+from reset_tuning.judging.prices import Budget, Price, Usage
 from reset_tuning.judging.replies import CONTENT_FILTER, InvalidReply, JudgeReply, read_response
 from reset_tuning.judging.requests import JudgeRequest
 from reset_tuning.judging.server import Endpoint
@@ -15,6 +19,8 @@ from reset_tuning.scoring.progress import Progress
 
 AUTHENTICATION = "authentication"
 QUOTA = "insufficient_quota"
+BUDGET = "budget"
+NO_MODEL = "model_not_found"
 _TRANSIENT = ("rate_limit", "timeout", "connection", "server_error", "conflict")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _DETAIL_LENGTH = 300
@@ -32,6 +38,8 @@ class Limits:
     timeout_seconds: float = 120.0
     first_pause_seconds: float = 0.5
     longest_pause_seconds: float = 60.0
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None  # of prompts and of the longest replies they may get
 
 
 @dataclass(frozen=True)
@@ -49,9 +57,11 @@ class _Job:
 
     client: openai.AsyncOpenAI
     limits: Limits
-    api_key: str
+    endpoint: Endpoint
     on_reply: OnReply
     progress: Progress
+    pace: Pace
+    budget: Budget
     replies: dict[str, JudgeReply] = field(default_factory=dict)
     answered: bool = False
     rejected_keys: int = 0
@@ -59,69 +69,105 @@ class _Job:
 
 
 def ask_all(
-    requests: Sequence[JudgeRequest], endpoint: Endpoint, limits: Limits, on_reply: OnReply
+    requests: Iterable[JudgeRequest],
+    endpoint: Endpoint,
+    limits: Limits,
+    on_reply: OnReply,
+    budget: Budget | None = None,
+    total: int = 0,
 ) -> dict[str, JudgeReply]:
     """Send distinct requests and return one reply by key for each of them.
 
-    `on_reply` is called for every reply that came, at once, before the next request is sent by the
-    same worker. No failure raises: a request without a reply has an `error` "type: detail".
+    `requests` are taken one by one when there is room for another; `total` is for the log.
+    `on_reply` is called for every outcome, at once, before the same worker sends its next request.
+    No failure of the endpoint raises: a request without a reply has an `error` "type: detail". An
+    InputError of `on_reply` stops the sending and is raised.
     """
-    return asyncio.run(_ask_all(requests, endpoint, limits, on_reply))
+    budget = budget or Budget(Price(), None, Usage())
+    try:
+        return asyncio.run(_ask_all(requests, endpoint, limits, on_reply, budget, total))
+    except* InputError as group:
+        raise _first(group) from None
+
+
+def _first(group: BaseExceptionGroup) -> BaseException:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 async def _ask_all(
-    requests: Sequence[JudgeRequest], endpoint: Endpoint, limits: Limits, on_reply: OnReply
+    requests: Iterable[JudgeRequest],
+    endpoint: Endpoint,
+    limits: Limits,
+    on_reply: OnReply,
+    budget: Budget,
+    total: int,
 ) -> dict[str, JudgeReply]:
-    # Retries are ours: the client's own would retry an empty account and not a truncated reply.
-    client = openai.AsyncOpenAI(
+    client = make_client(endpoint, limits, openai.AsyncOpenAI, openai.DefaultAsyncHttpxClient)
+    logging.info("judging at %s", client.base_url)
+    pace = Pace(limits.requests_per_minute, limits.tokens_per_minute)
+    progress = Progress("judged", total)
+    job = _Job(client, limits, endpoint, on_reply, progress, pace, budget)
+    queue = iter(requests)
+    async with client, asyncio.TaskGroup() as workers:
+        for _ in range(min(limits.concurrency, total or limits.concurrency)):
+            workers.create_task(_work(job, queue))
+    return job.replies
+
+
+def make_client(endpoint: Endpoint, limits: Limits, client: type, http_client: type) -> Any:
+    """Return an OpenAI client (synchronous or not) for an endpoint.
+
+    Retries are ours: the client's own would retry an empty account and not a truncated reply.
+    """
+    return client(
         base_url=endpoint.base_url,
         api_key=endpoint.api_key,
         max_retries=0,
         timeout=limits.timeout_seconds,
-        http_client=openai.DefaultAsyncHttpxClient(trust_env=not _is_loopback(endpoint.base_url)),
+        http_client=http_client(trust_env=not _is_loopback(endpoint.base_url)),
     )
-    logging.info("judging at %s", client.base_url)
-    job = _Job(client, limits, endpoint.api_key, on_reply, Progress("judged", len(requests)))
-    queue = iter(requests)
-    async with client, asyncio.TaskGroup() as workers:
-        for _ in range(min(limits.concurrency, len(requests))):
-            workers.create_task(_work(job, queue))
-    return job.replies
 
 
 async def _work(job: _Job, queue: Iterator[JudgeRequest]) -> None:
     for request in queue:
         reply = await _ask(job, request)
         job.replies[request.key] = reply
-        if reply.response is not None:
-            job.on_reply(request, reply)
+        job.on_reply(request, reply)
+        job.budget.settle(request, reply)
         job.progress.add(failed=int(reply.error is not None))
 
 
 async def _ask(job: _Job, request: JudgeRequest) -> JudgeReply:
     """Ask until there is a reply or no hope for one."""
     attempt = 0
+    if job.closed is None and not job.budget.admit(request):
+        job.closed = BUDGET
     while True:
         if job.closed is not None:
             return JudgeReply(request.model, error=f"{job.closed}: not sent, as others failed")
-        outcome = await _attempt(job.client, request)
+        await job.pace.turn(request.prompt_tokens + request.max_tokens)
+        outcome = await _attempt(job, request)
         if isinstance(outcome, JudgeReply):
             job.answered = True
             return outcome
         attempt += 1
         _note(job, outcome)
         if attempt >= _attempts(outcome, job.limits):
-            detail = " ".join(outcome.detail.split())[:_DETAIL_LENGTH]
-            detail = detail.replace(job.api_key, "***")
+            detail = " ".join(job.endpoint.hide_key(outcome.detail).split())[:_DETAIL_LENGTH]
             return JudgeReply(request.model, error=f"{outcome.kind}: {detail}")
-        await asyncio.sleep(_pause(job.limits, outcome, attempt, request.key))
+        pause = _pause(job.limits, outcome, attempt, request.key)
+        if outcome.retry_after is not None:
+            job.pace.hold(pause)
+        await asyncio.sleep(pause)
 
 
-async def _attempt(client: openai.AsyncOpenAI, request: JudgeRequest) -> JudgeReply | Failure:
+async def _attempt(job: _Job, request: JudgeRequest) -> JudgeReply | Failure:
     """Send one request once."""
     try:
-        raw = await client.chat.completions.with_raw_response.create(**request.body())
-        return read_response(raw.text, request.model)
+        raw = await job.client.chat.completions.with_raw_response.create(**request.body())
+        # An endpoint that repeats the key would have it written to the records and the tables.
+        return read_response(job.endpoint.hide_key(raw.text), request.model)
     except InvalidReply as error:
         return Failure("invalid_reply", str(error))
     except openai.APITimeoutError as error:
@@ -143,6 +189,8 @@ def _kind(error: openai.APIStatusError) -> str:
         return AUTHENTICATION
     if QUOTA in (error.code, error.type):
         return QUOTA
+    if status == 404 and NO_MODEL in (error.code, error.type):
+        return NO_MODEL
     if status >= 500:
         return "server_error"
     names = {408: "timeout", 409: "conflict", 429: "rate_limit"}
@@ -157,9 +205,9 @@ def _attempts(failure: Failure, limits: Limits) -> int:
 
 
 def _note(job: _Job, failure: Failure) -> None:
-    """Stop sending when the account is empty, or when the key was never once accepted."""
-    if failure.kind == QUOTA:
-        job.closed = QUOTA
+    """Stop sending when the account is empty, the model gone, or the key never once accepted."""
+    if failure.kind == QUOTA or (failure.kind == NO_MODEL and not job.answered):
+        job.closed = failure.kind
     elif failure.kind == AUTHENTICATION and not job.answered:
         job.rejected_keys += 1
         if job.rejected_keys >= job.limits.concurrency:

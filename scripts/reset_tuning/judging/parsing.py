@@ -49,21 +49,41 @@ def parse_rating(reply: str) -> float | None:
     return _valid(*found.pop()) if len(found) == 1 else None
 
 
-def parse_judgments(judgments: Path, scores: Path, judge: str, scale: str) -> None:
+def parse_judgments(
+    judgments: Path, scores: Path, judge: str, scale: str, max_failure_share: float = 1.0
+) -> None:
     """Read a judgment table and write the judge's score table.
 
     `scale` maps a rating to [0, 1]: minus_one_over_nine is (x - 1) / 9, rating_over_ten is x / 10.
+    It makes the metric `instruction_following`; the other one stands beside it under its name.
+    Raises InputError when more than `max_failure_share` of the answers have no rating.
     """
     if scale not in SCALES:
         allowed = ", ".join(sorted(SCALES))
         raise InputError(f"judges.{judge}.scale is {scale!r}, but must be one of {allowed}")
     rows = read_table(judgments, "judgment")
-    values = [
-        _score(*row, SCALES[scale])
-        for row in rows[["reply", "finish_reason", "error"]].astype(object).itertuples(index=False)
-    ]
-    write_scores(scores, rows, {METRIC: values}, judge, {"kind": "judge", "scale": scale})
-    table.log_statuses(METRIC, values)
+    said = rows[["reply", "finish_reason", "error"]].astype(object)
+    values = {
+        METRIC if name == scale else f"{METRIC}_{name}": [
+            _score(*row, function) for row in said.itertuples(index=False)
+        ]
+        for name, function in SCALES.items()
+    }
+    table.log_statuses(METRIC, values[METRIC])
+    share = _failure_share(values[METRIC])
+    if share > max_failure_share:
+        raise InputError(
+            f"{share:.1%} of the answers in {judgments} have no rating of {judge}, more than "
+            f"judges.{judge}.max_failure_share allows ({max_failure_share:.1%}): read its replies "
+            "there, then take a judge that keeps to the format or raise the share"
+        )
+    settings = {"kind": "judge", "scale": scale, "failure_share": round(share, 6)}
+    write_scores(scores, rows, values, judge, settings)
+
+
+def _failure_share(values: list[Score]) -> float:
+    failed = sum(score.status not in table.SCORED_STATUSES for score in values)
+    return failed / max(len(values), 1)
 
 
 def _score(reply: object, finish: object, error: object, scale: Callable[[float], float]) -> Score:

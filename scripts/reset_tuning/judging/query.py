@@ -1,27 +1,60 @@
 """From outputs to a judgment table: what is recorded is reused, the rest is asked once."""
 
 import logging
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from reset_tuning.errors import InputError
-from reset_tuning.judging.client import AUTHENTICATION, QUOTA, Limits, ask_all
+from reset_tuning.judging.batch import Waiting, ask_batch
+from reset_tuning.judging.canaries import Canary, judge_canaries
+from reset_tuning.judging.claims import Claims
+from reset_tuning.judging.client import (
+    AUTHENTICATION,
+    BUDGET,
+    NO_MODEL,
+    QUOTA,
+    Limits,
+    ask_all,
+)
+from reset_tuning.judging.prices import Budget, Price, estimate
 from reset_tuning.judging.records import Records
 from reset_tuning.judging.replies import EMPTY_OUTPUT, JudgeReply
-from reset_tuning.judging.requests import JudgeRequest, build_request
-from reset_tuning.judging.server import judge_endpoint
+from reset_tuning.judging.requests import JudgeRequest, build_request, in_parts
+from reset_tuning.judging.server import Endpoint, endpoint_name, judge_endpoint
 from reset_tuning.scoring.outputs import read_outputs
 from reset_tuning.scoring.table import KEY_COLUMNS, is_empty
 from reset_tuning.tables import write_table
 
 KIND = "instruction"
+MODES = ("live", "replay", "batch")
+WRONG_MODEL = "wrong_model"
+_CLAIMS_AT_ONCE = 64  # requests claimed before the records are read again
+_LOOK_SECONDS = 1.0  # between two looks at what other jobs have answered
 
 # The endpoint is there and has read the request, which it will never take.
 _OF_THE_REQUEST = ("http_400", "http_413", "http_422")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a judge is used; none of it changes what it replies.
+
+    `max_budget` is in dollars over all that the judge's records hold. More than `max_failure_share`
+    of requests without a reply stop the job, since its table would stay.
+    """
+
+    mode: str = "live"
+    price: Mapping[str, float] = field(default_factory=dict)
+    max_budget: float | None = None
+    max_failure_share: float = 1.0
+    canaries: Sequence[Canary] = ()
+    waiting: Waiting = field(default_factory=Waiting)
 
 
 def query_judge(
@@ -33,13 +66,15 @@ def query_judge(
     prompt: Mapping[str, str],
     records: Path,
     limits: Limits | None = None,
+    policy: Policy | None = None,
 ) -> None:
     """Have every output of an instruction judged, and write what the judge said, verbatim.
 
-    Equal (question, answer) pairs are sent once; replies under `records` are never asked for again;
-    an empty output is not sent. A request without a reply is a row with an error. Raises InputError
-    when the judge's key is missing or rejected, when its account is empty, or when no request got
-    a reply.
+    Equal (question, answer) pairs are sent once; replies under `records` are never asked for again,
+    whoever asked, also while several jobs ask at once; an empty output is not sent. A request
+    without a reply is a row with an error. Raises InputError when the judge's key is missing or
+    rejected, its account or budget empty, its model gone or another one, when too many requests got
+    no reply, and in a replay when the records lack one.
     """
     rows = read_outputs(outputs, examples)
     rows = rows[rows["kind"] == KIND].reset_index(drop=True)
@@ -47,59 +82,210 @@ def query_judge(
         None if is_empty(answer) else build_request(spec, prompt, question, answer)
         for question, answer in zip(rows["instruction"], rows["output"], strict=True)
     ]
-    replies = _replies(
-        {item.key: item for item in requests if item}, judge, spec, records, limits or Limits()
-    )
+    distinct = {item.key: item for item in requests if item}
+    session = _Session(judge, spec, prompt, records, limits or Limits(), policy or Policy())
+    replies = {key: _named(reply, spec) for key, reply in session.replies(distinct).items()}
+    _check_models(replies, judge, spec)
     not_sent = JudgeReply(spec["model"], error=EMPTY_OUTPUT)
     ordered = [replies[item.key] if item else not_sent for item in requests]
     _log_outcome(ordered, judge)
-    write_table(_judgment_rows(rows, ordered, judge), judgments, "judgment")
+    keys = [item.key if item else None for item in requests]
+    write_table(_judgment_rows(rows, keys, ordered, judge), judgments, "judgment")
 
 
-def _replies(
-    requests: dict[str, JudgeRequest],
-    judge: str,
-    spec: Mapping[str, Any],
-    directory: Path,
-    limits: Limits,
-) -> dict[str, JudgeReply]:
-    """Return one reply for each distinct request, from the records or from the judge."""
-    with Records(directory, judge) as records:
-        known = records.load(requests.keys())
-        missing = [request for key, request in requests.items() if key not in known]
-        logging.info("%s: %d recorded replies, %d to ask for", judge, len(known), len(missing))
-        if not missing:
-            return known
-        with judge_endpoint(spec, judge) as endpoint:
-            asked = ask_all(missing, endpoint, limits, records.store)
-    _check_answered(asked, judge, spec, is_known=bool(known))
-    return known | asked
+@dataclass(frozen=True)
+class _Session:
+    """One job's dealings with one judge."""
+
+    judge: str
+    spec: Mapping[str, Any]
+    prompt: Mapping[str, str]
+    records: Path
+    limits: Limits
+    policy: Policy
+
+    def replies(self, requests: Mapping[str, JudgeRequest]) -> dict[str, JudgeReply]:
+        """Return one reply for each distinct request, from the records or from the judge."""
+        if self.policy.mode not in MODES:
+            allowed = ", ".join(MODES)
+            raise InputError(
+                f"judges.{self.judge}.mode is {self.policy.mode!r}, but must be one of {allowed}"
+            )
+        with Records(self.records, self.judge, requests.keys()) as records:
+            records.refresh()
+            missing = [item for key, item in requests.items() if key not in records.replies]
+            if self.policy.mode == "replay":
+                return self._recorded(requests, records)
+            budget = self._budget(records, missing)
+            if missing:
+                n_known = len(records.replies)
+                asked = self._ask(missing, records, budget)
+                self._check_answered(asked, budget, is_known=n_known > 0)
+            return {key: records.replies.get(key) or asked[key] for key in requests}
+
+    def _recorded(
+        self, requests: Mapping[str, JudgeRequest], records: Records
+    ) -> dict[str, JudgeReply]:
+        """Return what is on record, failures included, without asking anyone."""
+        known = records.failures | records.replies
+        missing = requests.keys() - known.keys()
+        if missing:
+            raise InputError(
+                f"{self.judge} is replayed, but {records.directory} lacks {len(missing)} of "
+                f"{len(requests)} replies (first: {min(missing)}): set judges.{self.judge}.mode to "
+                "live, or bring the records of the run that is replayed"
+            )
+        return {key: known[key] for key in requests}
+
+    def _budget(self, records: Records, missing: Sequence[JudgeRequest]) -> Budget:
+        """Return the judge's budget, and log what the missing replies are expected to cost."""
+        price = Price.of(self.policy.price, is_batch=self.policy.mode == "batch")
+        budget = Budget(price, self.policy.max_budget, records.usage)
+        tokens, dollars = estimate(missing, records.usage, price)
+        limit = "no limit" if budget.limit is None else f"limit ${budget.limit:.2f}"
+        logging.info(
+            "%s: %d recorded replies, %d to ask for (about %d tokens, $%.2f); on record $%.2f, %s",
+            self.judge, len(records.replies), len(missing), tokens, dollars, budget.spent, limit,
+        )  # fmt: skip
+        return budget
+
+    def _ask(
+        self, missing: Sequence[JudgeRequest], records: Records, budget: Budget
+    ) -> dict[str, JudgeReply]:
+        """Ask for what no other job asks for, and wait for the others' replies."""
+        outcomes: dict[str, JudgeReply] = {}
+        with (
+            Claims(records.directory / "claims") as claims,
+            judge_endpoint(self.spec, self.judge) as endpoint,
+        ):
+            while missing:
+                elsewhere: list[JudgeRequest] = []
+                free = _unclaimed(missing, claims, records, elsewhere)
+                outcomes |= self._send(free, len(missing), endpoint, claims, records, budget)
+                missing = [item for item in elsewhere if item.key not in records.replies]
+                if missing:
+                    logging.info("%s: another job asks for %d replies", self.judge, len(missing))
+                    time.sleep(_LOOK_SECONDS)
+                    records.refresh(is_contended=True)
+            if self.policy.canaries and outcomes:
+                self._judge_canaries(endpoint, budget)
+        return outcomes
+
+    def _send(
+        self,
+        requests: Iterator[JudgeRequest],
+        total: int,
+        endpoint: Endpoint,
+        claims: Claims,
+        records: Records,
+        budget: Budget,
+    ) -> dict[str, JudgeReply]:
+        def finish(request: JudgeRequest, reply: JudgeReply) -> None:
+            records.store(request, reply)
+            claims.release(request.key)
+
+        if self.policy.mode == "live":
+            return ask_all(requests, endpoint, self.limits, finish, budget, total)
+        admitted, refused = [], {}
+        for request in requests:
+            if budget.admit(request):
+                admitted.append(request)
+            else:
+                refused[request.key] = JudgeReply(request.model, error=f"{BUDGET}: not sent")
+        if not admitted:
+            return refused
+        return refused | ask_batch(admitted, endpoint, self.limits, finish, self.policy.waiting)
+
+    def _judge_canaries(self, endpoint: Endpoint, budget: Budget) -> None:
+        judge_canaries(
+            self.policy.canaries, self.judge, self.spec, self.prompt, self.records, endpoint,
+            self.limits, budget,
+        )  # fmt: skip
+
+    def _check_answered(
+        self, asked: Mapping[str, JudgeReply], budget: Budget, *, is_known: bool
+    ) -> None:
+        """Raise InputError when the judge did not answer, or not enough of the requests.
+
+        `is_known` says that it answered other requests of this table before: then requests that it
+        rejects for what they hold are rows with an error even when nothing else was asked.
+        """
+        errors = [reply.error for reply in asked.values() if reply.error]
+        lasting = [error for error in errors if not _is_of_the_request(error)]
+        decisive = [error for error in errors if error.startswith((QUOTA, BUDGET, NO_MODEL))]
+        is_silent = bool(errors) and len(errors) == len(asked) and (not is_known or bool(lasting))
+        too_many = len(lasting) > self.policy.max_failure_share * max(len(asked), 1)
+        if not (decisive or is_silent or too_many):
+            return
+        first = (decisive or lasting or errors)[0]
+        raise InputError(
+            f"the judge {self.judge} left {len(errors)} of {len(asked)} requests without a reply "
+            f"({first}): {self._advice(first, errors, budget)} and start again; replies already "
+            "received stay in the records"
+        )
+
+    def _advice(self, first: str, errors: Sequence[str], budget: Budget) -> str:
+        name = f"judges.{self.judge}"
+        if first.startswith(QUOTA):
+            return "fill up its account"
+        if first.startswith(BUDGET):
+            return f"${budget.spent:.2f} are spent, raise {name}.max_budget above {budget.limit:g}"
+        if first.startswith(NO_MODEL):
+            return (
+                f"{name}.model {self.spec['model']} is not served (any more) at "
+                f"{endpoint_name(self.spec)}, name a model that is, record the change of the judge "
+                "among the deviations from the paper,"
+            )
+        if all(error.startswith(AUTHENTICATION) for error in errors):
+            variable = self.spec.get("api_key_variable", "api_key_variable")
+            return f"the endpoint rejected its key, check {variable}"
+        return f"check {name} and that its endpoint can be reached"
 
 
-def _check_answered(
-    asked: Mapping[str, JudgeReply], judge: str, spec: Mapping[str, Any], *, is_known: bool
-) -> None:
-    """Raise InputError when the judge did not answer at all, or its account became empty.
+def _unclaimed(
+    requests: Sequence[JudgeRequest],
+    claims: Claims,
+    records: Records,
+    elsewhere: list[JudgeRequest],
+) -> Iterator[JudgeRequest]:
+    """Yield the requests that are ours to ask; those that another job has claimed go `elsewhere`.
 
-    `is_known` says that it answered other requests of this table before: then requests that it
-    rejects for what they hold are rows with an error even when nothing else was asked.
+    The records are read again after every claim: the reply may have come just before it.
     """
-    errors = [reply.error for reply in asked.values() if reply.error]
-    unpaid = [error for error in errors if error.startswith(QUOTA)]
-    if unpaid:
-        advice = "fill up its account"
-    elif len(errors) < len(asked) or (is_known and all(map(_is_of_the_request, errors))):
-        return
-    elif all(error.startswith(AUTHENTICATION) for error in errors):
-        variable = spec.get("api_key_variable", "api_key_variable")
-        advice = f"the endpoint rejected its key, check {variable}"
-    else:
-        advice = f"check judges.{judge} and that its endpoint can be reached"
-    raise InputError(
-        f"the judge {judge} left {len(errors)} of {len(asked)} requests without a reply "
-        f"({(unpaid or errors)[0]}): {advice} and start again; replies already received stay in "
-        "the records"
-    )
+    for part in in_parts(requests, _CLAIMS_AT_ONCE):
+        claimed = [(request, claims.take(request.key)) for request in part]
+        records.refresh(is_contended=True)
+        for request, is_ours in claimed:
+            if not is_ours:
+                elsewhere.append(request)
+            elif request.key in records.replies:
+                claims.release(request.key)
+            else:
+                yield request
+
+
+def _named(reply: JudgeReply, spec: Mapping[str, Any]) -> JudgeReply:
+    """Turn a reply of a model that nobody asked for into an error; it stays on record."""
+    if reply.error or _is_asked_for(reply.model, spec):
+        return reply
+    return replace(reply, error=f"{WRONG_MODEL}: {reply.model} answered")
+
+
+def _is_asked_for(model: str, spec: Mapping[str, Any]) -> bool:
+    """Tell whether a reported model is the asked one, or a dated snapshot of it."""
+    asked = [spec["model"], *spec.get("accept_models", ())]
+    return any(model == name or model.startswith(f"{name}-") for name in asked)
+
+
+def _check_models(replies: Mapping[str, JudgeReply], judge: str, spec: Mapping[str, Any]) -> None:
+    name = f"judges.{judge}"
+    wrong = {r.model for r in replies.values() if r.error and r.error.startswith(WRONG_MODEL)}
+    if wrong:
+        raise InputError(
+            f"{name}.model is {spec['model']}, but {', '.join(sorted(wrong))} answered: "
+            f"put the name under {name}.accept_models if it is the same model, or ask another "
+            "endpoint (the replies are on record)"
+        )
 
 
 def _is_of_the_request(error: str) -> bool:
@@ -112,14 +298,18 @@ def _log_outcome(replies: list[JudgeReply], judge: str) -> None:
         logging.warning("%s: %d of %d rows: %s", judge, count, len(replies), kind)
 
 
-def _judgment_rows(rows: pd.DataFrame, replies: list[JudgeReply], judge: str) -> pd.DataFrame:
+def _judgment_rows(
+    rows: pd.DataFrame, keys: list[str | None], replies: list[JudgeReply], judge: str
+) -> pd.DataFrame:
     def column(name: str, dtype: str) -> pd.Series:
         values = [getattr(reply, name) for reply in replies]
         return pd.Series(values, index=rows.index, dtype=dtype)
 
     return rows[KEY_COLUMNS].assign(
         judge=pd.Series([judge] * len(rows), index=rows.index, dtype="str"),
+        request=pd.Series(keys, index=rows.index, dtype="str"),
         model=column("model", "str"),
+        fingerprint=column("fingerprint", "str"),
         reply=column("reply", "str"),
         finish_reason=column("finish_reason", "str"),
         error=column("error", "str"),

@@ -1,62 +1,145 @@
 """Records of judges' replies: append-only, addressed by content, safe for several jobs.
 
-Below <records>/<judge>/, a journal with one line {"key", "endpoint", "request", "response"} per
-reply, the response being the endpoint's raw text. Replies cost money: nothing here is ever
-rewritten or deleted.
+Below <records>/<judge>/, a journal with one line {"key", "usage", "endpoint", "request",
+"response"} per reply, the response being the endpoint's raw text, and one line {"key", "failed_at",
+…, "error"} per request that got none. Replies cost money: nothing here is ever rewritten or
+deleted. A failure is asked for again by the next live job; it is kept so that a replay gives the
+same tables.
 """
 
 import json
 import logging
-from collections.abc import Collection
+import os
+import re
+import socket
+import time
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 from reset_tuning.journal import Journal
+from reset_tuning.judging.prices import Usage
 from reset_tuning.judging.replies import JudgeReply, read_response
 from reset_tuning.judging.requests import JudgeRequest
 
-_LINE_START = b'{"key": "'
-_KEY = slice(len(_LINE_START), len(_LINE_START) + 64)
+_HEAD = re.compile(
+    rb'\{"key": "([0-9a-f]{64})", (?:"usage": \[(\d+|null), (\d+|null)\]|("failed_at"))'
+)
 
 
 class Records(Journal):
-    """The records of one judge."""
+    """The records of one judge, with the replies to `keys` and the tokens of all in memory.
 
-    def __init__(self, directory: Path, judge: str) -> None:
+    `replies` and `failures` are by key. They hold what was on record at the last `refresh`, and
+    what this process has stored since.
+    """
+
+    def __init__(self, directory: Path, judge: str, keys: Collection[str] = ()) -> None:
         super().__init__(directory / judge)
+        self.replies: dict[str, JudgeReply] = {}
+        self.failures: dict[str, JudgeReply] = {}
+        self.usage = Usage()
+        self._keys = set(keys)
+        self._failed_at: dict[str, float] = {}
+        self._offsets: dict[Path, int] = {}
 
-    def load(self, keys: Collection[str]) -> dict[str, JudgeReply]:
-        """Return the recorded replies to the requests with these keys.
+    def refresh(self, is_contended: bool = False) -> None:
+        """Read what other processes have recorded since the last call.
 
-        A line that a killed job left torn is skipped, and counted in the log.
+        `is_contended` makes sure that new files of other machines are seen: over NFS the listing
+        of a folder may be a minute old, unless this machine has just changed the folder. A line
+        that a killed job left torn is skipped, and counted in the log.
         """
-        found: dict[str, JudgeReply] = {}
-        torn = 0
-        for line in self.lines():
-            if _is_of_another(line, keys):
-                continue
-            try:
-                record = json.loads(line)
-                reply = read_response(record["response"], record["request"]["model"])
-            except (ValueError, KeyError, TypeError):
-                torn += 1
-                continue
-            if record["key"] in keys:
-                found.setdefault(record["key"], reply)
+        if is_contended:
+            self._change_directory()
+        torn = sum(not self._read(line) for line in self._new_lines())
         if torn:
             logging.warning("skipped %d torn lines under %s", torn, self.directory)
-        return found
 
     def store(self, request: JudgeRequest, reply: JudgeReply) -> None:
-        """Store one reply at once, so that a job killed later does not pay for it again."""
-        record = {
-            "key": request.key,
-            "endpoint": request.endpoint,
-            "request": request.body(),
-            "response": reply.response,
-        }
+        """Store one reply, or one failure, at once; a job killed later does not pay for it again.
+
+        Raises InputError when it cannot be stored.
+        """
+        if reply.response is None:
+            record = _failure(request, reply)
+            self.failures[request.key] = reply
+        else:
+            usage = [reply.prompt_tokens, reply.completion_tokens]
+            record = {
+                "key": request.key,
+                "usage": usage,
+                "endpoint": request.endpoint,
+                "request": request.body(),
+                "response": reply.response,
+            }
+            self.replies.setdefault(request.key, reply)
+            self.usage.add(*usage)
         self.append([record])
 
+    def _change_directory(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        probe = self.directory / f".{socket.gethostname()}-{os.getpid()}"
+        probe.touch()
+        probe.unlink(missing_ok=True)
 
-def _is_of_another(line: bytes, keys: Collection[str]) -> bool:
-    """Tell from its start alone that a line is of no use here: parsing them all is slow."""
-    return line.startswith(_LINE_START) and line[_KEY].decode(errors="replace") not in keys
+    def _new_lines(self) -> Iterator[bytes]:
+        """Yield the lines that were added to the files of other processes, whole ones only."""
+        for path in sorted(self.directory.glob("*.jsonl")):
+            if path == self.own_file:
+                continue
+            with path.open("rb") as stream:
+                stream.seek(self._offsets.get(path, 0))
+                for line in stream:
+                    if not line.endswith(b"\n") and not _is_json(line):
+                        break  # being written, or torn by a kill: it is looked at again
+                    self._offsets[path] = self._offsets.get(path, 0) + len(line)
+                    yield line
+
+    def _read(self, line: bytes) -> bool:
+        """Take in one line; return False when it is no record."""
+        head = _HEAD.match(line)
+        try:
+            # Parsing them all would be slow: of another job's replies only the tokens count.
+            if head and head[1].decode() not in self._keys:
+                if not head[4]:
+                    self.usage.add(
+                        *(None if text == b"null" else int(text) for text in head.group(2, 3))
+                    )
+                return True
+            self._take(json.loads(line))
+        except (ValueError, KeyError, TypeError):
+            return False
+        return True
+
+    def _take(self, record: dict[str, Any]) -> None:
+        key = record["key"]
+        if "failed_at" in record:
+            if key in self._keys and record["failed_at"] > self._failed_at.get(key, 0.0):
+                self._failed_at[key] = record["failed_at"]
+                fields = ("model", "finish_reason", "error")
+                self.failures[key] = JudgeReply(**{name: record[name] for name in fields})
+            return
+        reply = read_response(record["response"], record["request"]["model"])
+        self.usage.add(reply.prompt_tokens, reply.completion_tokens)
+        if key in self._keys:
+            self.replies.setdefault(key, reply)
+
+
+def _failure(request: JudgeRequest, reply: JudgeReply) -> dict[str, Any]:
+    return {
+        "key": request.key,
+        "failed_at": time.time(),
+        "endpoint": request.endpoint,
+        "model": reply.model,
+        "finish_reason": reply.finish_reason,
+        "error": reply.error,
+    }
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True

@@ -17,7 +17,8 @@ class JudgeReply:
     """What one request came to.
 
     `reply` is the judge's text, verbatim; it is None with a finish reason for a refusal, and None
-    with an `error` ("type: detail") when no reply came. `response` is the raw JSON text.
+    with an `error` ("type: detail") when no reply came. `response` is the raw JSON text; `model`
+    and `fingerprint` are what the endpoint says that it ran.
     """
 
     model: str
@@ -26,6 +27,7 @@ class JudgeReply:
     error: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    fingerprint: str | None = None
     response: str | None = None
 
 
@@ -48,6 +50,7 @@ def read_response(text: str, requested_model: str) -> JudgeReply:
         finish_reason=_text(choices[0].get("finish_reason")),
         prompt_tokens=_count(body, "prompt_tokens"),
         completion_tokens=_count(body, "completion_tokens"),
+        fingerprint=_text(body.get("system_fingerprint")),
         response=text,
     )
 

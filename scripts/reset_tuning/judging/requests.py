@@ -2,13 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from reset_tuning.errors import InputError
 from reset_tuning.judging.server import endpoint_name
+
+_BYTES_PER_TOKEN = 3
+_FRAME_TOKENS = 16
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,11 @@ class JudgeRequest:
         text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @property
+    def prompt_tokens(self) -> int:
+        """An estimate from above for English text: three bytes a token, and the chat's frame."""
+        return -(-len((self.system + self.user).encode()) // _BYTES_PER_TOKEN) + _FRAME_TOKENS
+
 
 def build_request(
     spec: Mapping[str, Any], prompt: Mapping[str, str], question: str, answer: str
@@ -67,3 +75,9 @@ def build_request(
         max_tokens=int(spec.get("max_tokens", 512)),
         endpoint=endpoint_name(spec),
     )
+
+
+def in_parts(requests: Sequence[JudgeRequest], size: int) -> Iterator[Sequence[JudgeRequest]]:
+    """Yield the requests in parts of at most `size`."""
+    for start in range(0, len(requests), size):
+        yield requests[start : start + size]

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from reset_tuning.errors import InputError
+from reset_tuning.judging.local_server import running_server
 
 _DEFAULT_URL = "https://api.openai.com/v1"  # of the client, which also reads OPENAI_BASE_URL
 _NO_KEY = "none"  # the client insists on a key where the server wants none
@@ -16,6 +17,10 @@ class Endpoint(NamedTuple):
 
     base_url: str | None
     api_key: str
+
+    def hide_key(self, text: str) -> str:
+        """Return a text from the endpoint without the key, should it be in there."""
+        return text if self.api_key == _NO_KEY else text.replace(self.api_key, "***")
 
 
 @contextmanager
@@ -33,8 +38,11 @@ def judge_endpoint(spec: Mapping[str, Any], judge: str) -> Iterator[Endpoint]:
 
         with running_judge_server() as base_url:
             yield Endpoint(base_url, _NO_KEY)
+    elif isinstance(server, Mapping):
+        with running_server(server, spec["model"], judge) as base_url:
+            yield Endpoint(base_url, _NO_KEY)
     else:
-        raise InputError(f"judges.{judge}.server is {server!r}, but must be mini")
+        raise InputError(f"judges.{judge}.server is {server!r}, but must be mini or a command")
 
 
 def endpoint_name(spec: Mapping[str, Any]) -> str:
@@ -42,8 +50,9 @@ def endpoint_name(spec: Mapping[str, Any]) -> str:
 
     Such a server has another port every time and is the same all the same.
     """
-    if spec.get("server") is not None:
-        return f"server:{spec['server']}"
+    server = spec.get("server")
+    if server is not None:
+        return f"server:{server['command'] if isinstance(server, Mapping) else server}"
     url = spec.get("base_url") or os.environ.get("OPENAI_BASE_URL") or _DEFAULT_URL
     return url.rstrip("/")
 

@@ -13,6 +13,7 @@ from reset_tuning.scoring.table import log_statuses, write_scores
 # Each module has KINDS and score(rows, spec, means) -> (scores by metric, settings).
 # They are imported when used, so that a lexical job never loads torch.
 MODULES = {
+    "classifier": "reset_tuning.scoring.classifier",
     "lexical": "reset_tuning.scoring.lexical",
     "rouge": "reset_tuning.scoring.rouge",
     "summac": "reset_tuning.scoring.summac",

@@ -12,6 +12,8 @@ import math
 import re
 from collections.abc import Iterator
 from importlib.metadata import version
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import pandas as pd
@@ -22,13 +24,16 @@ from reset_tuning.journal import Sidecar
 from reset_tuning.scoring.means import Means
 from reset_tuning.scoring.progress import Progress
 from reset_tuning.scoring.sentences import sentence_splitter
+from reset_tuning.scoring.summac_fast import SummaCFast
 from reset_tuning.scoring.summac_package import SummaCPackage
 from reset_tuning.scoring.table import EMPTY_OUTPUT, UNDEFINED, Score, is_empty, scored
 
 KINDS = ("abstractive_qa", "summarization")
 METRICS = ("summac_zs_entailment", "summac_zs")
-_IMPLEMENTATIONS = {"package": SummaCPackage}
-_PAIRS_PER_CALL = 32  # the package lists all sentence pairs of a call before its first batch
+IMPLEMENTATIONS = ("package", "fast")
+SHORT_ANSWERS = ("undefined", "whole")
+_FAST_OPTIONS = ("dtype", "runtime")
+_SENTENCE_PAIRS_PER_CALL = 4096  # what a killed job loses at most, and what memory holds at once
 
 Pair = tuple[str, str]
 
@@ -38,9 +43,10 @@ def score(
 ) -> tuple[dict[str, list[Score]], dict[str, Any]]:
     """Score abstractive answers and summaries; return the scores by metric and the settings.
 
-    An empty output scores 0. A non-empty answer without a sentence that can be scored (the package
-    ignores sentences of ten characters or fewer) is undefined: the package's 0 for it would beat
-    every honest answer with a negative score, and win a best-of-n selection.
+    An empty output scores 0. The package ignores sentences of ten characters or fewer; a non-empty
+    answer of nothing else is undefined (or, with `short_answers: whole`, read as one sentence): the
+    package's 0 for it would beat every honest answer with a negative score, and win a best-of-n
+    selection.
     """
     scorer = _scorer(spec, means)
     settings = _settings(spec, scorer)
@@ -75,17 +81,32 @@ def document(context: str | None, question: str | None) -> str:
 
 
 def _scorer(spec: dict[str, Any], means: Means) -> SummaCPackage:
-    name = spec.get("implementation", "package")
-    if name not in _IMPLEMENTATIONS:
-        allowed = ", ".join(sorted(_IMPLEMENTATIONS))
-        raise InputError(f"unknown SummaC implementation {name!r}: use one of {allowed}")
-    return _IMPLEMENTATIONS[name](
-        model=spec["model"],
-        granularity=spec.get("granularity", "sentence"),
-        splitter=sentence_splitter(spec.get("splitter", "punkt_tab")),
-        batch_size=means.batch_size,
-        threads=means.threads,
-    )
+    implementation = _one_of(spec, "implementation", IMPLEMENTATIONS)
+    options: dict[str, Any] = {
+        "model": spec["model"],
+        "granularity": spec.get("granularity", "sentence"),
+        "splitter": sentence_splitter(spec.get("splitter", "punkt_tab")),
+        "batch_size": means.batch_size,
+        "threads": means.threads,
+        "keep_short": _one_of(spec, "short_answers", SHORT_ANSWERS) == "whole",
+    }
+    if implementation == "fast":
+        chosen = {key: spec[key] for key in _FAST_OPTIONS if key in spec}
+        return SummaCFast(batch_tokens=means.batch_tokens, **chosen, **options)
+    for key in _FAST_OPTIONS:
+        if key in spec:
+            raise InputError(
+                f"a SummaC metric of implementation package takes no {key}: the package decides"
+            )
+    return SummaCPackage(**options)
+
+
+def _one_of(spec: dict[str, Any], key: str, allowed: tuple[str, ...]) -> str:
+    """Return an option of the metric, the first allowed value where the spec is silent."""
+    value = spec.get(key, allowed[0])
+    if value not in allowed:
+        raise InputError(f"unknown SummaC {key} {value!r}: use one of {', '.join(allowed)}")
+    return value
 
 
 def _sidecar(spec: dict[str, Any], settings: dict[str, Any], means: Means) -> Sidecar:
@@ -107,12 +128,12 @@ def _score_pairs(
     known: dict[Pair, tuple[Score, Score]] = {}
     scorable = []
     for pair in pairs:
-        if scorer.count_document_parts(pair[0]) and scorer.count_answer_parts(pair[1]):
+        if scorer.document_parts(pair[0]) and scorer.answer_parts(pair[1]):
             scorable.append(pair)
         else:
             known[pair] = (UNDEFINED, UNDEFINED)
     progress = Progress(f"SummaC on {dataset}", len(scorable))
-    for call in _calls(scorable):
+    for call in _calls(scorer, scorable):
         for pair, values in zip(call, _score_call(scorer, call, sidecar), strict=True):
             known[pair] = (_finite(values[0]), _finite(values[1]))
         progress.add(len(call))
@@ -136,16 +157,27 @@ def _score_call(scorer: SummaCPackage, call: list[Pair], sidecar: Sidecar) -> li
 def _count_cut(scorer: SummaCPackage, documents: set[str]) -> int:
     """Return how many documents are longer than what the package reads of them, and log it."""
     limit = scorer.max_document_parts
-    cut = sum(scorer.count_document_parts(text) > limit for text in documents)
+    cut = sum(len(scorer.document_parts(text)) > limit for text in documents)
     if cut:
         message = "SummaC read only the first %d sentences of %d of %d documents"
         logging.warning(message, limit, cut, len(documents))
     return cut
 
 
-def _calls(pairs: list[Pair]) -> Iterator[list[Pair]]:
-    for start in range(0, len(pairs), _PAIRS_PER_CALL):
-        yield pairs[start : start + _PAIRS_PER_CALL]
+def _calls(scorer: SummaCPackage, pairs: list[Pair]) -> Iterator[list[Pair]]:
+    """Cut sorted pairs into calls of whole documents, whose answers share sentences."""
+    call: list[Pair] = []
+    size = 0
+    for text, of_document in groupby(pairs, key=itemgetter(0)):
+        if size >= _SENTENCE_PAIRS_PER_CALL:
+            yield call
+            call, size = [], 0
+        answers = list(of_document)
+        call += answers
+        n_parts = min(len(scorer.document_parts(text)), scorer.max_document_parts)
+        size += n_parts * sum(len(scorer.answer_parts(answer)) for _, answer in answers)
+    if call:
+        yield call
 
 
 def _finite(value: float) -> Score:
@@ -155,10 +187,12 @@ def _finite(value: float) -> Score:
 def _settings(spec: dict[str, Any], scorer: SummaCPackage) -> dict[str, Any]:
     packages = {name: version(name) for name in ("summac", "transformers", "torch", "nltk")}
     return packages | {
-        "implementation": spec.get("implementation", "package"),
+        "implementation": spec.get("implementation", IMPLEMENTATIONS[0]),
         "model": spec["model"],
         "granularity": spec.get("granularity", "sentence"),
         "splitter": spec.get("splitter", "punkt_tab"),
+        "short_answers": spec.get("short_answers", SHORT_ANSWERS[0]),
+        "runtime": spec.get("runtime", "torch"),
         "dtype": scorer.dtype,
         "entailment_index": scorer.entailment_index,
         "contradiction_index": scorer.contradiction_index,

@@ -3,6 +3,7 @@
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import summac.model_summac as upstream
 import torch
 from transformers import AutoConfig, PretrainedConfig
@@ -17,10 +18,20 @@ _LABEL_STEMS = {"entailment": ("entail", "support"), "contradiction": ("contradi
 
 
 class SummaCPackage:
-    """SummaCZS of the package in both variants over one set of NLI images."""
+    """SummaCZS of the package in both variants over one set of NLI images.
+
+    With `keep_short` a text whose every sentence is too short for the package is read as one
+    sentence; without it such a text has no sentence.
+    """
 
     def __init__(
-        self, model: str, granularity: str, splitter: Splitter, batch_size: int, threads: int
+        self,
+        model: str,
+        granularity: str,
+        splitter: Splitter,
+        batch_size: int,
+        threads: int,
+        keep_short: bool = False,
     ) -> None:
         torch.set_num_threads(threads)
         _check_granularity(granularity)
@@ -33,39 +44,52 @@ class SummaCPackage:
             "entailment_idx": self.entailment_index,
             "contradiction_idx": self.contradiction_index,
         }
-        self._imager = _Imager(splitter, model_name=model, granularity=granularity, device=device)
+        self._imager = _Imager(
+            splitter, keep_short, model_name=model, granularity=granularity, device=device
+        )
         settings = {"model_name": model, "granularity": granularity, "device": device}
         self._variants = [
             upstream.SummaCZS(use_con=use_con, imager_load_cache=False, **settings)
             for use_con in (False, True)
         ]
         _load_model(self._imager)
-        # The package runs in half precision on a GPU.
-        self.dtype = "float16" if device == "cuda" else "float32"
+
+    @property
+    def dtype(self) -> str:
+        """Numbers of the NLI model; the package runs in half precision on a GPU."""
+        return str(self._imager.model.dtype).removeprefix("torch.")
 
     @property
     def max_document_parts(self) -> int:
         """Sentences of a document that the package reads; it ignores the rest."""
         return self._imager.max_doc_sents
 
-    def count_document_parts(self, text: str) -> int:
-        """Return the number of sentences of a document that are long enough to be scored."""
-        return len(self._imager.split_text(text, self._imager.grans[0]))
+    def document_parts(self, text: str) -> list[str]:
+        """Return the sentences of a document that are long enough to be scored."""
+        return self._imager.split_text(text, self._imager.grans[0])
 
-    def count_answer_parts(self, text: str) -> int:
-        """Return the number of sentences of an answer that are long enough to be scored."""
-        return len(self._imager.split_text(text, self._imager.grans[-1]))
+    def answer_parts(self, text: str) -> list[str]:
+        """Return the sentences of an answer that are long enough to be scored."""
+        return self._imager.split_text(text, self._imager.grans[-1])
 
     def score(self, pairs: list[tuple[str, str]]) -> list[tuple[float, float]]:
         """Return (entailment only, entailment minus contradiction) of (document, answer) pairs."""
-        documents, answers = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        images = self._imager.build_images(documents, answers, batch_size=self._batch_size)
-        self._imager.cache.clear()  # it keeps whole documents for ever; pairs never come twice
         entailment, default = self._variants
         return [
             (float(entailment.image2score(image)), float(default.image2score(image)))
-            for image in images
+            for image in self.images(pairs)
         ]
+
+    def images(self, pairs: list[tuple[str, str]]) -> list[np.ndarray]:
+        """Return the NLI image of each pair.
+
+        An image is [labels, document sentences, answer sentences], labels in the order entailment,
+        contradiction.
+        """
+        documents, answers = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        images = self._imager.build_images(documents, answers, batch_size=self._batch_size)
+        self._imager.cache.clear()  # it keeps whole documents for ever; pairs never come twice
+        return images
 
 
 def label_indices(config: PretrainedConfig, model: str) -> tuple[int, int]:
@@ -125,9 +149,10 @@ def _unloadable(model: str, error: Exception) -> InputError:
 class _Imager(upstream.SummaCImager):
     """The package's imager with a tokenizer that v5 of transformers still understands."""
 
-    def __init__(self, splitter: Splitter, **settings: Any) -> None:
+    def __init__(self, splitter: Splitter, keep_short: bool, **settings: Any) -> None:
         super().__init__(**settings)
         self._sentences = lru_cache(maxsize=4096)(splitter)
+        self._keep_short = keep_short
 
     def load_nli(self) -> None:
         """Load the model as the package does and put the adapter around its tokenizer."""
@@ -139,16 +164,23 @@ class _Imager(upstream.SummaCImager):
 
     def split_sentences(self, text: str) -> list[str]:
         """Split with the chosen splitter; drop short sentences as the package does."""
-        return [item for item in self._sentences(text) if len(item) >= _SHORTEST_SENTENCE]
+        kept = [item for item in self._sentences(text) if len(item) >= _SHORTEST_SENTENCE]
+        if kept or not self._keep_short or not text.strip():
+            return kept
+        return [text.strip()]
 
 
 class _Tokenizer:
     """The one call that the package makes, on top of a tokenizer of transformers 5."""
 
     def __init__(self, tokenizer: Any, has_segments: bool, longest: int | None) -> None:
-        self._tokenizer = tokenizer
-        self._has_segments = has_segments
+        self.plain = tokenizer
+        self.has_segments = has_segments
         self._longest = longest
+
+    def longest(self, asked: int) -> int:
+        """Return the most tokens of a pair: what is asked for, or what the model can read."""
+        return asked if self._longest is None else min(asked, self._longest)
 
     def batch_encode_plus(
         self, pairs: list[tuple[str, str]], truncation_strategy: str | None = None, **options: Any
@@ -160,9 +192,9 @@ class _Tokenizer:
         which changes scores by up to 0.24 without a word. A model with fewer positions than the
         package's 500 tokens is cut at what it can read.
         """
-        if self._longest is not None:
-            options["max_length"] = min(options.get("max_length", self._longest), self._longest)
-        if self._has_segments:
+        if "max_length" in options:
+            options["max_length"] = self.longest(options["max_length"])
+        if self.has_segments:
             options["return_token_type_ids"] = True
         premises, hypotheses = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        return self._tokenizer(premises, hypotheses, **options)
+        return self.plain(premises, hypotheses, **options)

@@ -1,10 +1,14 @@
 import json
 import re
+import time
+from collections.abc import Iterator
 
 import pytest
 from scripted import Answer, Endpoint, completion
 
+from reset_tuning.errors import InputError
 from reset_tuning.judging.client import Limits, ask_all
+from reset_tuning.judging.prices import Budget, Price, Usage
 from reset_tuning.judging.replies import JudgeReply
 from reset_tuning.judging.requests import JudgeRequest
 from reset_tuning.judging.server import Endpoint as Address
@@ -69,7 +73,8 @@ def test_a_passing_fault_costs_a_retry_and_nothing_else(
         (Answer(200, '{"choices": [7]}'), "invalid_reply", 3),
         (Answer(200, '{"choices": [{"message": null}]}'), "invalid_reply", 3),
         (Answer(400, error_body("too long", "context_length_exceeded")), "http_400", 1),
-        (Answer(404, error_body("no such model", "model_not_found")), "http_404", 1),
+        (Answer(404, error_body("no such model", "model_not_found")), "model_not_found", 1),
+        (Answer(404, "no such page"), "http_404", 1),
         (Answer(429, error_body("pay", "insufficient_quota")), "insufficient_quota", 1),
         (Answer(401, error_body("bad key", "invalid_api_key")), "authentication", 1),
     ],
@@ -149,9 +154,83 @@ def test_text_that_is_not_unicode_is_replaced(endpoint: Endpoint) -> None:
 
 def test_every_reply_is_handed_over_at_once(endpoint: Endpoint) -> None:
     endpoint.script = [Answer(), Answer(400, error_body("no", "bad"))]
-    seen: list[str] = []
+    seen: list[tuple[str, bool, int]] = []
     ask_all(
         [request("a"), request("b")], Address(endpoint.base_url, KEY), Limits(concurrency=1),
-        lambda item, reply: seen.append(item.user),
+        lambda item, reply: seen.append((item.user, reply.error is None, len(endpoint.bodies))),
     )  # fmt: skip
-    assert seen == ["a"]
+    assert seen == [("a", True, 1), ("b", False, 2)]
+
+
+def test_requests_are_taken_only_when_there_is_room_for_them(endpoint: Endpoint) -> None:
+    taken: list[int] = []
+
+    def requests() -> Iterator[JudgeRequest]:
+        for number in range(6):
+            taken.append(number - len(endpoint.bodies))
+            yield request(str(number))
+
+    ask_all(requests(), Address(endpoint.base_url, KEY), LIMITS, lambda *_: None)
+    assert len(taken) == 6 and max(taken) <= LIMITS.concurrency
+
+
+def test_a_model_that_is_gone_stops_the_sending(endpoint: Endpoint) -> None:
+    endpoint.default = Answer(404, error_body("no such model", "model_not_found"))
+    replies = ask(endpoint, *"abcdefgh")
+    assert len(endpoint.bodies) <= LIMITS.concurrency
+    assert all((reply.error or "").startswith("model_not_found") for reply in replies)
+
+
+def test_a_pause_that_the_endpoint_asks_for_holds_all_requests(endpoint: Endpoint) -> None:
+    slow = Answer(429, error_body("slow", "rate_limit"), {"retry-after-ms": "400"})
+    endpoint.script = [slow]
+    began = time.monotonic()
+    ask(endpoint, *"abcd", limits=Limits(concurrency=1, first_pause_seconds=0))
+    assert time.monotonic() - began >= 0.4
+    assert len(endpoint.bodies) == 5
+
+
+def test_rates_are_kept(endpoint: Endpoint) -> None:
+    for limits in (
+        Limits(concurrency=8, requests_per_minute=1200),
+        Limits(concurrency=8, tokens_per_minute=1200 * (request().prompt_tokens + 512)),
+    ):
+        began = time.monotonic()
+        ask(endpoint, *[str(number) for number in range(30)], limits=limits)
+        assert 0.45 <= time.monotonic() - began < 5  # a second's worth goes at once, 20 a second
+
+
+def test_a_failure_to_store_stops_the_sending_in_one_sentence(endpoint: Endpoint) -> None:
+    def full(item: JudgeRequest, reply: JudgeReply) -> None:
+        raise InputError("no room")
+
+    with pytest.raises(InputError, match="no room"):
+        ask_all([request(str(i)) for i in range(9)], Address(endpoint.base_url, KEY), LIMITS, full)
+    assert len(endpoint.bodies) <= LIMITS.concurrency
+
+
+def test_a_budget_admits_nothing_that_could_pass_it(endpoint: Endpoint) -> None:
+    price, usage = Price(10, 30), Usage()
+    dearest, usual = price.most(request("0")), price.dollars(11, 5)
+    budget = Budget(price, dearest + 3.5 * usual, usage)
+    replies = ask_all(
+        [request(str(number)) for number in range(9)], Address(endpoint.base_url, KEY),
+        Limits(concurrency=1),
+        lambda item, reply: usage.add(reply.prompt_tokens, reply.completion_tokens)
+        if reply.error is None else None,
+        budget,
+    )  # fmt: skip
+    assert len(endpoint.bodies) == 4 and budget.spent == pytest.approx(4 * usual)
+    errors = [reply.error for reply in replies.values() if reply.error]
+    assert len(errors) == 5 and all(error.startswith("budget: ") for error in errors)
+
+
+def test_what_is_in_flight_counts_for_the_budget(endpoint: Endpoint) -> None:
+    endpoint.default = Answer(seconds=0.2)
+    price = Price(10, 30)
+    budget = Budget(price, 2.5 * price.most(request("0")), Usage())
+    ask_all(
+        [request(str(number)) for number in range(9)], Address(endpoint.base_url, KEY),
+        Limits(concurrency=9), lambda *_: None, budget,
+    )  # fmt: skip
+    assert len(endpoint.bodies) == 2

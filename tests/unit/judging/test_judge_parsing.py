@@ -1,7 +1,9 @@
+import json
 import math
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,6 +83,7 @@ def judgments(path: Path) -> Path:
     frame = frame.assign(
         **constants, example_id="e", sample_id=range(len(rows)), judge="gpt-4", model="m",
         prompt_tokens=pd.Series([1] * len(rows), dtype="Int64"), completion_tokens=None,
+        request="k", fingerprint=None,
     )  # fmt: skip
     write_table(frame, path, "judgment")
     return path
@@ -100,14 +103,28 @@ def test_every_failure_is_a_status_and_never_a_number(
 ) -> None:
     scores = tmp_path / "scores.parquet"
     parse_judgments(judgments(tmp_path / "raw.parquet"), scores, "gpt-4", scale)
-    frame = read_table(scores, "score")
+    both = read_table(scores, "score")
+    assert both["status"].tolist() == [status for status in STATUSES for _ in range(2)]
+    (other,) = {"minus_one_over_nine", "rating_over_ten"} - {scale}
+    assert set(both["metric"]) == {"instruction_following", f"instruction_following_{other}"}
+    frame = both[both["metric"] == "instruction_following"].reset_index(drop=True)
     assert frame["status"].tolist() == STATUSES
     assert frame["value"].tolist()[:2] == [best, worst]
     assert frame["value"][6] == 0.0
     assert [math.isnan(value) for value in frame["value"]] == [
         status not in ("ok", "empty_output") for status in STATUSES
     ]
-    assert set(frame["metric"]) == {"instruction_following"} and set(frame["scorer"]) == {"gpt-4"}
+    assert set(both["scorer"]) == {"gpt-4"}
+
+
+def test_too_many_failures_stop_the_run(tmp_path: Path) -> None:
+    raw = judgments(tmp_path / "raw.parquet")
+    with pytest.raises(InputError, match=r"66\.7% .*judges\.gpt-4\.max_failure_share"):
+        parse_judgments(raw, tmp_path / "s.parquet", "gpt-4", "rating_over_ten", 0.5)
+    assert not (tmp_path / "s.parquet").exists()
+    parse_judgments(raw, tmp_path / "s.parquet", "gpt-4", "rating_over_ten", 0.7)
+    metadata = json.loads(pq.read_schema(tmp_path / "s.parquet").metadata[b"scorer"])
+    assert metadata["failure_share"] == pytest.approx(6 / 9, abs=1e-6)
 
 
 def test_an_unknown_scale_is_refused(tmp_path: Path) -> None:

@@ -98,6 +98,7 @@ def test_failures_are_rows_and_are_asked_again_next_time(
     assert frame["error"].isna().tolist() == [True, False, True]
     parse_judgments(tmp_path / "raw.parquet", tmp_path / "s.parquet", "gpt-4", "rating_over_ten")
     scores = read_table(tmp_path / "s.parquet", "score")
+    scores = scores[scores["metric"] == "instruction_following"]
     assert scores["status"].tolist() == ["ok", "error:http_400", "refused"]
     query(files, spec, tmp_path / "records")
     assert len(endpoint.bodies) == 4
@@ -110,6 +111,7 @@ def test_an_empty_output_is_scored_0_and_not_sent(
     assert len(endpoint.bodies) == 1
     parse_judgments(tmp_path / "raw.parquet", tmp_path / "s.parquet", "gpt-4", "rating_over_ten")
     scores = read_table(tmp_path / "s.parquet", "score")
+    scores = scores[scores["metric"] == "instruction_following"]
     assert scores["status"].tolist() == ["empty_output", "empty_output", "ok"]
     assert scores["value"].tolist() == [0.0, 0.0, 0.7]
 
@@ -185,6 +187,15 @@ def test_another_endpoint_is_asked_itself(
     slash = spec | {"base_url": spec["base_url"] + "/"}
     assert query(files, slash, tmp_path / "records")["reply"].tolist() == ["Fine. Rating: [[7]]"]
     assert len(endpoint.bodies) == 1
+
+
+def test_a_judge_without_a_key_may_say_none(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
+) -> None:
+    """The client's stand-in for a missing key is a word that replies hold."""
+    endpoint.default = Answer(body=completion("There is none better. Rating: [[9]]"))
+    frame = query(write_outputs([("q", "a")]), spec, tmp_path / "records")
+    assert frame["reply"].tolist() == ["There is none better. Rating: [[9]]"]
 
 
 def test_endpoints_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from scripted import completion
 
 from reset_tuning.judging.records import Records
-from reset_tuning.judging.replies import read_response
+from reset_tuning.judging.replies import JudgeReply, read_response
 from reset_tuning.judging.requests import JudgeRequest
 
 REQUEST = JudgeRequest("judge", "Judge.", "héllo", 0.0, 512, "here")
@@ -19,10 +19,10 @@ def store(directory: Path, *requests: JudgeRequest) -> None:
 
 
 def load(directory: Path, *requests: JudgeRequest) -> list[bool]:
-    with Records(directory, "gpt-4") as records:
-        found = records.load({request.key for request in requests})
-    assert all(reply == REPLY for reply in found.values())
-    return [request.key in found for request in requests]
+    with Records(directory, "gpt-4", [request.key for request in requests]) as records:
+        records.refresh()
+    assert all(reply == REPLY for reply in records.replies.values())
+    return [request.key in records.replies for request in requests]
 
 
 def test_a_reply_comes_back_as_it_went_in(tmp_path: Path) -> None:
@@ -81,3 +81,41 @@ def test_lines_written_by_other_tools_are_read(tmp_path: Path) -> None:
 def test_no_file_appears_when_nothing_is_stored(tmp_path: Path) -> None:
     assert load(tmp_path, REQUEST) == [False]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_others_add_is_read_by_the_next_refresh(tmp_path: Path) -> None:
+    other = replace(REQUEST, user="other")
+    with (
+        Records(tmp_path, "gpt-4", [REQUEST.key, other.key]) as mine,
+        Records(tmp_path, "gpt-4") as theirs,
+    ):
+        mine.store(REQUEST, REPLY)
+        theirs.store(other, REPLY)
+        assert set(mine.replies) == {REQUEST.key}
+        for _ in range(2):
+            mine.refresh()
+            assert set(mine.replies) == {REQUEST.key, other.key}
+            assert (mine.usage.replies, mine.usage.prompt_tokens) == (2, 22)
+
+
+def test_a_line_that_is_being_written_is_read_when_it_is_whole(tmp_path: Path) -> None:
+    store(tmp_path, REQUEST)
+    path = next((tmp_path / "gpt-4").glob("*.jsonl"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:50])
+    records = Records(tmp_path, "gpt-4", [REQUEST.key])
+    records.refresh()
+    assert records.replies == {}
+    path.write_bytes(whole)
+    records.refresh()
+    assert set(records.replies) == {REQUEST.key}
+
+
+def test_the_latest_failure_is_kept_and_a_reply_outweighs_it(tmp_path: Path) -> None:
+    for detail in ("timeout: first", "server_error: second"):
+        with Records(tmp_path, "gpt-4") as records:
+            records.store(REQUEST, JudgeReply("judge", error=detail))
+    records = Records(tmp_path, "gpt-4", [REQUEST.key])
+    records.refresh()
+    assert records.failures[REQUEST.key].error == "server_error: second"
+    assert records.replies == {} and records.usage.replies == 0

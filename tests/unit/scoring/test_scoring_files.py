@@ -79,6 +79,25 @@ def test_the_stemmer_is_an_option(write_outputs: Write) -> None:
     assert scores(files, "rouge-l", ROUGE | {"stemmer": True})["value"].loc[0, "rouge_l"] == 1
 
 
+def test_lines_may_be_compared_one_by_one(write_outputs: Write) -> None:
+    row = summary("1", "a dog ran\nthe cat sat", references=["the cat sat\na dog ran"])
+    whole = scores(write_outputs(row), "rouge-l", ROUGE)["value"].loc[0, "rouge_l"]
+    lines = scores(write_outputs(row), "rouge-l", ROUGE | {"type": "rougeLsum"})["value"]
+    assert (whole, lines.loc[0, "rouge_l"]) == (0.5, 1.0)
+    with pytest.raises(InputError, match="rougeL, rougeLsum"):
+        scores(write_outputs(row), "rouge-l", ROUGE | {"type": "rouge1"})
+
+
+def test_a_scorer_that_strays_from_the_package_is_stopped(
+    write_outputs: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reset_tuning.scoring import rouge_fast
+
+    monkeypatch.setattr(rouge_fast, "common_subsequence", lambda first, second: 1)
+    with pytest.raises(RuntimeError, match="differs from the rouge-score package"):
+        scores(write_outputs(summary("1", "the cat sat")), "rouge-l", ROUGE)
+
+
 def test_settings_are_in_the_files_metadata(write_outputs: Write, tmp_path: Path) -> None:
     score_outputs(*write_outputs(summary("1", "x")), tmp_path / "s.parquet", "rouge-l", ROUGE)
     settings = json.loads(pq.read_schema(tmp_path / "s.parquet").metadata[b"scorer"])

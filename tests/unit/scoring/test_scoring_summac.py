@@ -23,6 +23,7 @@ from reset_tuning.tables import read_table
 
 summac = pytest.importorskip("reset_tuning.scoring.summac")
 package = pytest.importorskip("reset_tuning.scoring.summac_package")
+fast = pytest.importorskip("reset_tuning.scoring.summac_fast")
 
 Write = Callable[..., tuple[Path, list[Path]]]
 DOCUMENT = "The cat sat on the mat. It was red, not blue. Rain fell in bergen."
@@ -42,6 +43,16 @@ def scorer(model: Path | str, **changes: Any) -> Any:
     options = {"granularity": "sentence", "batch_size": 4, "threads": 1} | changes
     splitter = sentence_splitter("punkt_abbreviations")
     return package.SummaCPackage(model=str(model), splitter=splitter, **options)
+
+
+def fast_scorer(model: Path | str, batch_tokens: int = 256, **changes: Any) -> Any:
+    options = {"granularity": "sentence", "batch_size": 4, "threads": 1} | changes
+    splitter = sentence_splitter("punkt_abbreviations")
+    made = fast.SummaCFast(
+        model=str(model), splitter=splitter, batch_tokens=batch_tokens, **options
+    )
+    made._is_compared = True  # the tests compare by themselves
+    return made
 
 
 def probabilities(model: Path, premise: str, hypothesis: str) -> dict[str, float]:
@@ -78,9 +89,10 @@ def by_hand(model: Path, document: list[str], answer: list[str]) -> tuple[float,
     return float(np.mean(entailment)), float(np.mean(default))
 
 
-def test_both_variants_equal_the_definition(nli_model: Path) -> None:
+@pytest.mark.parametrize("make", [scorer, fast_scorer])
+def test_both_variants_equal_the_definition(nli_model: Path, make: Any) -> None:
     split = sentence_splitter("punkt_abbreviations")
-    values = scorer(nli_model).score([(DOCUMENT, answer) for answer in ANSWERS])
+    values = make(nli_model).score([(DOCUMENT, answer) for answer in ANSWERS])
     expected = [by_hand(nli_model, split(DOCUMENT), split(answer)) for answer in ANSWERS]
     np.testing.assert_allclose(values, expected, atol=2e-6)
     assert len({round(value[0], 4) for value in values}) == 3
@@ -132,9 +144,9 @@ def test_a_call_is_made_once_whoever_scores_and_a_killed_job_goes_on(
         return score(scorer, pairs)
 
     monkeypatch.setattr(package.SummaCPackage, "score", counted)
-    monkeypatch.setattr(summac, "_PAIRS_PER_CALL", 1)
+    monkeypatch.setattr(summac, "_SENTENCE_PAIRS_PER_CALL", 1)
     rows = [
-        {"example_id": "1", "kind": "summarization", "context": DOCUMENT, "output": answer}
+        {"example_id": answer, "kind": "summarization", "context": answer, "output": answer}
         for answer in ANSWERS
     ]
     files = write_outputs(*rows)
@@ -221,7 +233,7 @@ def test_sentences_longer_than_a_small_models_positions_are_cut() -> None:
 
 def test_documents_beyond_the_packages_limit_are_counted(nli_model: Path) -> None:
     long = "The cat sat on the mat. " * 101
-    assert scorer(nli_model).count_document_parts(long) == 101
+    assert len(scorer(nli_model).document_parts(long)) == 101
     assert summac._count_cut(scorer(nli_model), {long, DOCUMENT}) == 1
 
 
@@ -263,8 +275,11 @@ def test_a_model_that_cannot_be_loaded_is_one_sentence(nli_model: Path, tmp_path
 def test_unknown_options_are_refused(nli_model: Path) -> None:
     with pytest.raises(InputError, match="granularity"):
         scorer(nli_model, granularity="2sents")
-    with pytest.raises(InputError, match="implementation"):
-        summac._scorer(settings(nli_model, implementation="slow"), Means())
+    for change in ({"implementation": "slow"}, {"short_answers": "zero"}, {"dtype": "int8"}):
+        with pytest.raises(InputError, match=next(iter(change))):
+            summac._scorer(settings(nli_model, **change), Means())
+    with pytest.raises(InputError, match="dtype"):
+        summac._scorer(settings(nli_model, implementation="fast", dtype="int8"), Means())
     with pytest.raises(InputError, match="punkt_tab or punkt_abbreviations"):
         sentence_splitter("regex")
 

@@ -1,0 +1,103 @@
+# Judges and metrics beside people, on public labels below $RESET_RAW_DIR (target validation).
+
+
+localrules:
+    validation,
+    validate_judging,
+    validate_judge,
+
+
+rule validation:
+    """The parser, GPT-4 and the faithfulness metrics on public human labels; not part of `all`."""
+    input:
+        "<results>/validation/judge_parsing.csv",
+        "<results>/validation/faithfulness.csv",
+
+
+rule validate_judging:
+    """Compare the parser with stored ratings of real replies, and GPT-4 and people with people."""
+    output:
+        parsing=report(
+            "<results>/validation/judge_parsing.csv",
+            caption="../report/judge_parsing.rst",
+            category="Judges",
+            labels={"table": "the parser on real replies"},
+        ),
+        agreement=report(
+            "<results>/validation/judge_agreement.csv",
+            caption="../report/judge_agreement.rst",
+            category="Judges",
+            labels={"table": "judges and people"},
+        ),
+    log:
+        "<logs>/validate_judging.log",
+    benchmark:
+        "<benchmarks>/validate_judging.jsonl"
+    conda:
+        "../envs/judge.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=15,
+        folder=labels_folder("llm_judge"),
+    script:
+        "../scripts/validate_judging.py"
+
+
+rule validate_judge:
+    """Ask a judge about answers that people have compared, and count how often it agrees."""
+    output:
+        table="<results>/validation/judge-{judge}.csv",
+    log:
+        "<logs>/validate_judge/{judge}.log",
+    benchmark:
+        "<benchmarks>/validate_judge/{judge}.jsonl"
+    conda:
+        "../envs/judge.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="12h",
+        folder=labels_folder("llm_judge"),
+        records=config["paths"]["records"],
+        concurrency=judge_means("concurrency"),
+        mode=judge_means("mode"),
+        max_budget=judge_means("max_budget"),
+        prompt_price=judge_price("prompt"),
+        completion_price=judge_price("completion"),
+    params:
+        judge="{judge}",
+        spec=judge_spec,
+        prompt=judge_prompt,
+    script:
+        "../scripts/validate_judge.py"
+
+
+rule validate_faithfulness:
+    """Compare the faithfulness metrics with public human labels."""
+    output:
+        table=report(
+            "<results>/validation/faithfulness.csv",
+            caption="../report/faithfulness_validation.rst",
+            category="Judges",
+            labels={"table": "faithfulness metrics and people"},
+        ),
+    log:
+        "<logs>/validate_faithfulness.log",
+    benchmark:
+        "<benchmarks>/validate_faithfulness.jsonl"
+    conda:
+        "../envs/judge.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        nodes=1,
+        mem_mb=32000,
+        runtime="8h",
+        folder=labels_folder("faithfulness_human"),
+        sidecar=f"results/{config['experiment']}/sidecars/scores",
+    params:
+        metrics=faithfulness_metrics(),
+        max_rows=config.get("validation", {}).get("max_rows"),
+    script:
+        "../scripts/validate_faithfulness.py"

@@ -1,0 +1,25 @@
+"""Draw failed extractive answers for people to label, without saying whose they are."""
+
+from pathlib import Path
+
+from reset_tuning.jobs import run
+
+
+def main(
+    *,
+    outputs: Path | list[Path],
+    examples: Path | list[Path],
+    sheet: Path,
+    key: Path,
+    per_system: int,
+    seed: int,
+) -> None:
+    from reset_tuning.scoring.failures import export_failures
+
+    outputs = [outputs] if isinstance(outputs, Path) else outputs
+    examples = [examples] if isinstance(examples, Path) else examples
+    export_failures(outputs, examples, sheet, key, int(per_system), int(seed))
+
+
+if __name__ == "__main__":
+    run(main, snakemake)

@@ -1,0 +1,121 @@
+"""Canaries: the same few answers rated again in every run, so that a judge that changes is noticed.
+
+Endpoints replace models behind a name, and even one model is noisy at temperature 0. The ratings
+are kept below <records>/<judge>/canaries/, apart from the replies that make the tables.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reset_tuning.journal import Journal
+from reset_tuning.judging.client import Limits, ask_all
+from reset_tuning.judging.parsing import parse_rating
+from reset_tuning.judging.prices import Budget
+from reset_tuning.judging.replies import JudgeReply
+from reset_tuning.judging.requests import JudgeRequest, build_request
+from reset_tuning.judging.server import Endpoint
+from reset_tuning.tables import table_schema, write_table
+
+_FRESH_SECONDS = 12 * 3600.0  # the jobs of one run share one rating
+
+Canary = Mapping[str, str]
+
+
+def judge_canaries(
+    canaries: Sequence[Canary],
+    judge: str,
+    spec: Mapping[str, Any],
+    prompt: Mapping[str, str],
+    records: Path,
+    endpoint: Endpoint,
+    limits: Limits,
+    budget: Budget,
+) -> None:
+    """Have the canaries rated, unless a job has done so in the last hours; a failure is logged."""
+    requests = [build_request(spec, prompt, c["question"], c["answer"]) for c in canaries]
+    with Journal(_folder(records, judge)) as journal:
+        latest = {record["canary"]: record["time"] for record in _read(journal)}
+        due = [r for r in requests if time.time() - latest.get(r.key, 0.0) > _FRESH_SECONDS]
+        replies = ask_all(
+            due,
+            endpoint,
+            limits,
+            lambda request, reply: journal.append([_record(request, reply)]),
+            budget,
+            len(due),
+        )
+    failed = sum(reply.error is not None for reply in replies.values())
+    logging.info("%s: %d canaries judged, %d failed", judge, len(replies), failed)
+    for row in drift_rows(judge, _read(Journal(_folder(records, judge)))).itertuples():
+        if row.change or row.first_model != row.last_model:
+            logging.warning(
+                "%s has drifted: canary %s was rated %s by %s and is rated %s by %s",
+                judge, row.canary[:8], row.first_rating, row.first_model, row.last_rating,
+                row.last_model,
+            )  # fmt: skip
+
+
+def tabulate_drift(judges: Sequence[str], records: Path, table: Path) -> None:
+    """Write metrics/judge_drift.csv from what the records hold of these judges."""
+    frames = [drift_rows(judge, _read(Journal(_folder(records, judge)))) for judge in judges]
+    empty = pd.DataFrame(columns=table_schema("judge_drift").names)
+    write_table(pd.concat([empty, *frames], ignore_index=True), table, "judge_drift")
+
+
+def drift_rows(judge: str, records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return one row per canary: its first and last rating, and the models that gave them."""
+    frame = pd.DataFrame(records, columns=["canary", "time", "model", "fingerprint", "reply"])
+    rows = []
+    for canary, group in frame.sort_values("time").groupby("canary"):
+        first, last = group.iloc[0], group.iloc[-1]
+        ratings = group["reply"].map(_rating)
+        rows.append(
+            {
+                "judge": judge,
+                "canary": canary,
+                "n": len(group),
+                "n_unparsed": int(ratings.isna().sum()),
+                "first_rating": ratings.iloc[0],
+                "last_rating": ratings.iloc[-1],
+                "change": ratings.iloc[-1] - ratings.iloc[0],
+                "spread": ratings.max() - ratings.min(),
+                **{f"first_{name}": first[name] for name in ("model", "fingerprint")},
+                **{f"last_{name}": last[name] for name in ("model", "fingerprint")},
+            }
+        )
+    return pd.DataFrame(rows, columns=table_schema("judge_drift").names)
+
+
+def _rating(reply: Any) -> float:
+    rating = parse_rating(reply) if isinstance(reply, str) else None
+    return float("nan") if rating is None else rating
+
+
+def _folder(records: Path, judge: str) -> Path:
+    return records / judge / "canaries"
+
+
+def _record(request: JudgeRequest, reply: JudgeReply) -> dict[str, Any]:
+    fields = ("model", "fingerprint", "reply", "error")
+    return {"canary": request.key, "time": time.time()} | {
+        name: getattr(reply, name) for name in fields
+    }
+
+
+def _read(journal: Journal) -> list[dict[str, Any]]:
+    """Return the ratings that came, torn lines aside."""
+    records = []
+    for line in journal.lines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if record.get("reply") is not None:
+            records.append(record)
+    return records

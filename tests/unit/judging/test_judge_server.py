@@ -1,0 +1,101 @@
+"""A server that the job starts: it answers, and it never outlives the job."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from helpers import ROOT
+from reset_tuning.errors import InputError
+from reset_tuning.judging.query import query_judge
+from reset_tuning.judging.server import endpoint_name, judge_endpoint
+from reset_tuning.tables import read_table
+
+COMMAND = "{python} -m reset_tuning.mini.judge_server --port {port}"
+SPEC = {"kind": "openai", "model": "rule-judge", "server": {"command": COMMAND}}
+PROMPT = ROOT / "resources" / "prompts" / "judge_rating.yaml"
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "scripts"))
+
+
+def servers(port: str) -> list[str]:
+    """Return the processes that serve on a port."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if port in words:
+            found.append(" ".join(words))
+    return found
+
+
+def wait_until_gone(port: str) -> None:
+    deadline = time.monotonic() + 30
+    while servers(port):
+        assert time.monotonic() < deadline, servers(port)
+        time.sleep(0.05)
+
+
+def test_a_command_is_started_asked_and_stopped(
+    write_outputs: Callable[..., tuple[Path, list[Path]]], tmp_path: Path
+) -> None:
+    files = write_outputs([("anything at all", "some answer")])
+    target = tmp_path / "raw.parquet"
+    prompt = yaml.safe_load(PROMPT.read_text())
+    query_judge(*files, target, "local", SPEC, prompt, tmp_path / "records")
+    assert read_table(target, "judgment")["model"].tolist() == ["rule-judge"]
+    with judge_endpoint(SPEC, "local") as endpoint:
+        port = str(endpoint.base_url).split(":")[-1].split("/")[0]
+        assert servers(port)
+    wait_until_gone(port)
+
+
+def test_the_server_of_a_killed_job_is_stopped() -> None:
+    code = (
+        "import sys, time; from reset_tuning.judging.server import judge_endpoint\n"
+        f"with judge_endpoint({SPEC!r}, 'local') as endpoint:\n"
+        "    print(endpoint.base_url, flush=True); time.sleep(60)"
+    )
+    job = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert job.stdout is not None
+    port = job.stdout.readline().split(":")[-1].split("/")[0]
+    assert servers(port)
+    os.kill(job.pid, signal.SIGKILL)
+    job.wait()
+    job.stdout.close()
+    wait_until_gone(port)
+
+
+@pytest.mark.parametrize(
+    ("server", "problem"),
+    [
+        (
+            {"command": "{python} -c 'print(\"no such weights\"); exit(3)'"},
+            "ended .*no such weights",
+        ),
+        (
+            {"command": "{python} -c 'import time; time.sleep(60)'", "ready_minutes": 0.01},
+            "did not answer within 0.01 minutes",
+        ),
+        ({"command": "no-such-program {port}"}, "ended .*No such file"),
+    ],
+    ids=["ends", "silent", "missing"],
+)
+def test_a_server_that_does_not_come_up_is_one_sentence(server: dict, problem: str) -> None:
+    with pytest.raises(InputError, match=problem), judge_endpoint(SPEC | {"server": server}, "x"):
+        pass
+
+
+def test_replies_are_kept_by_command_and_not_by_port() -> None:
+    assert endpoint_name(SPEC) == f"server:{COMMAND}"

@@ -1,0 +1,100 @@
+"""Other weights and judges over one stored pool."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+from test_selection import (
+    RESET,
+    pool_of,
+    rating,
+    samples_of,
+    scores_of,
+    span,
+)
+
+from reset_tuning.tables import read_table, write_table
+from reset_tuning.whatif import Pool, alternatives, read_pool, write_what_if
+
+
+def the_pool() -> Pool:
+    """Extractive: faithfulness and task disagree in a, agree in b. Instruction: judges disagree."""
+    originals = pool_of(("a", "nq"), ("b", "nq"), ("c", "instruction"))
+    samples = samples_of(*[(e, i, f"{e}{i}", 1) for e in "abc" for i in (0, 1)], ("c", 2, "", 1))
+    samples["temperature"] = samples["sample_id"] / 10 + 0.1
+    gpt = scores_of(
+        {
+            ("a", 0): span(em=1, coverage=0), ("a", 1): span(em=0, coverage=1),
+            ("b", 0): span(em=0, coverage=0), ("b", 1): span(em=1, coverage=1),
+            ("c", 0): rating(0.25), ("c", 1): rating(0.75), ("c", 2): rating(0.9),
+        }
+    )  # fmt: skip
+    chat = scores_of({("c", 0): rating(1.0), ("c", 1): rating(0.5)}, judge="chatgpt")
+    return Pool(RESET, 1, samples, originals, pd.concat([gpt, chat], ignore_index=True))
+
+
+def written(pools: list[Pool], folder: Path) -> list[pd.DataFrame]:
+    names = ("what_if", "selection_margins", "selection_settings")
+    paths = [folder / f"{name}.csv" for name in names]
+    write_what_if(pools, *paths)
+    return [read_table(path, name) for path, name in zip(paths, names, strict=True)]
+
+
+def test_winners_change_where_the_scores_disagree(tmp_path: Path) -> None:
+    changes, _, _ = written([the_pool()], tmp_path)
+    shares = changes.set_index(["alternative", "set"])["share_changed"]
+    assert shares["weight 0.5", "nq"] == 0.5 and shares["weight 4", "nq"] == 0
+    assert shares["no task score", "nq"] == 0
+    assert shares["judge chatgpt", "instruction"] == 1 and shares["judge chatgpt", "nq"] == 0
+    assert changes["n_examples"].tolist() == [
+        {"instruction": 1, "nq": 2}[name] for name in changes["set"]
+    ]
+
+
+def test_without_the_faithful_part_only_the_task_counts(tmp_path: Path) -> None:
+    changes, _, _ = written([the_pool()], tmp_path)
+    row = changes.set_index(["alternative", "set"]).loc[("weight 0", "nq")]
+    assert (row["n_changed"], row["n_other_text"]) == (1, 1)
+
+
+def test_margins_and_settings_count_every_example_and_sample(tmp_path: Path) -> None:
+    _, margins, settings = written([the_pool()], tmp_path)
+    totals = margins.groupby("set")["n"].sum().to_dict()
+    assert totals == {"nq": 2, "instruction": 1}
+    by_label = margins[margins["n"] > 0].set_index(["set", "margin"])["n"].to_dict()
+    assert by_label == {("nq", "1 to 2"): 1, ("nq", "2 to inf"): 1, ("instruction", "1 to 2"): 1}
+    assert settings["n_samples"].sum() == 7 and settings["n_candidates"].sum() == 6
+    assert settings["n_wins"].sum() == 3
+    assert settings[settings["temperature"] == 0.2]["n_wins"].sum() == 3
+
+
+def test_a_single_candidate_and_a_tie_are_no_margin(tmp_path: Path) -> None:
+    samples = samples_of(("a", 0, "x", 1), ("b", 0, "x", 1), ("b", 1, "y", 1))
+    scores = scores_of({(e, i): span(em=1, coverage=1) for e, i in (("a", 0), ("b", 0), ("b", 1))})
+    pool = Pool(RESET, 1, samples, pool_of(("a", "nq"), ("b", "nq")), scores)
+    _, margins, _ = written([pool], tmp_path)
+    found = margins[margins["n"] > 0].set_index("margin")["n"].to_dict()
+    assert found == {"one candidate": 1, "tie": 1}
+
+
+def test_other_metrics_are_tried_where_the_pool_has_them() -> None:
+    pool = the_pool()
+    assert not [name for name in alternatives(pool) if " by " in name]
+    other = scores_of({("a", 0): {"span_coverage_tokens": 1.0}})
+    scores = pd.concat([pool.scores, other], ignore_index=True)
+    found = alternatives(replace(pool, scores=scores))
+    changed = found["extractive_qa by span_coverage_tokens"].faithfulness
+    assert changed == {**RESET.faithfulness, "extractive_qa": "span_coverage_tokens"}
+
+
+def test_pools_are_read_from_files(tmp_path: Path) -> None:
+    pool = the_pool()
+    write_table(pool.samples, tmp_path / "samples.parquet", "generation")
+    write_table(pool.originals, tmp_path / "mixture.parquet", "mixture")
+    files = []
+    for judge, rows in pool.scores.groupby("scorer"):
+        files.append(tmp_path / f"{judge}.parquet")
+        write_table(rows, files[-1], "score")
+    read = read_pool(tmp_path / "samples.parquet", tmp_path / "mixture.parquet", files, RESET, 1)
+    for ours, theirs in zip(written([pool], tmp_path), written([read], tmp_path), strict=True):
+        pd.testing.assert_frame_equal(ours, theirs)
