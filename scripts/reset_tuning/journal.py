@@ -11,7 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -60,24 +60,19 @@ class Journal:
         lines = b"".join(json.dumps(record).encode() + b"\n" for record in records)
         if not lines:
             return
-        try:
+        with self._told():
             if self._stream is None:
                 self._stream = self._new_file()
             _write_all(self._stream, lines)
             if time.monotonic() - self._synced >= _SYNC_SECONDS:
                 self._sync()
-        except OSError as error:
-            self._abandon()
-            raise InputError(
-                f"{self.directory}: a finished result cannot be stored ({error.strerror}): make "
-                "room and start again; everything stored before is kept"
-            ) from error
 
     def close(self) -> None:
         """Force what was appended to the disk and close its file."""
         if self._stream is not None:
-            self._sync()
-            self._stream.close()
+            with self._told():
+                self._sync()
+                self._stream.close()
             self._stream = None
 
     def _new_file(self) -> FileIO:
@@ -85,6 +80,18 @@ class Journal:
         host = socket.gethostname().split(".")[0]
         # Unbuffered: a line that could not be written must not come back when the file is closed.
         return FileIO(self.directory / f"{host}-{os.getpid()}-{time.time_ns()}.jsonl", "x")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn a failure to write into one sentence."""
+        try:
+            yield
+        except OSError as error:
+            self._abandon()
+            raise InputError(
+                f"{self.directory}: a finished result cannot be stored ({error.strerror}): make "
+                "room and start again; everything stored before is kept"
+            ) from error
 
     def _abandon(self) -> None:
         """Leave a file that may end in a torn line; what follows goes into a new one."""
