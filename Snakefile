@@ -12,6 +12,8 @@
 #   <results>/scores/{generations,samples}/…/<judge or metric>.parquet
 #   <results>/selected/<selection>/seed-<seed>.parquet       the rows that ReSet trains on
 #   <results>/metrics/*.csv  <results>/figures/*.{svg,pdf}   what the paper reports
+#   <results>/examples/ labels/ validation/                  prompts in full, labelling sheets, judges beside people
+#   <results>/sidecars/                                      no outputs: what was generated and scored, so that nothing is done twice
 # Untrained models stand at seed-0/start. `snakemake --list-target-rules` lists the stages.
 
 from snakemake.utils import min_version

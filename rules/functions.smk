@@ -220,7 +220,8 @@ def judge_prompt(wildcards):
 
 def check_judge_keys(jobs):
     """Stop before the first job when one of them needs an API key that is not set."""
-    judges = {job.wildcards.judge for job in jobs if job.rule.name.startswith("query_")}
+    asking = ("query_judge", "query_pool_judge", "validate_judge")
+    judges = {job.wildcards.judge for job in jobs if job.rule.name in asking}
     for judge in sorted(judges):
         variable = config["judges"][judge].get("api_key_variable")
         is_replayed = config["judges"][judge].get("mode") == "replay"

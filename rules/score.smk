@@ -1,4 +1,4 @@
-# Metrics computed from the text: span coverage and exact match, ROUGE-L, SummaC-ZS.
+# Metrics computed from the text: span coverage and exact match, ROUGE-L, SummaC-ZS, classifiers.
 
 
 rule score_outputs:

@@ -10,7 +10,7 @@ from reset_tuning.training.checkpoints import MODEL_FILES, publish
 from reset_tuning.training.launch import launch
 from reset_tuning.training.provenance import describe_training, training_identity
 from reset_tuning.training.settings import Launch, TrainingJob
-from reset_tuning.training.state import is_worth_keeping
+from reset_tuning.training.state import is_worth_keeping, stale_directory
 
 
 def main(
@@ -73,6 +73,7 @@ def main(
     with atomic_path(provenance) as temporary:
         temporary.write_text(json.dumps(describe_training(identity, report), indent=2) + "\n")
     shutil.rmtree(output)
+    shutil.rmtree(stale_directory(output), ignore_errors=True)
 
 
 if __name__ == "__main__":

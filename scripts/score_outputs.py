@@ -1,4 +1,4 @@
-"""Score outputs with one metric of the config: coverage and exact match, ROUGE-L, or SummaC-ZS."""
+"""Score outputs with one metric of the config: lexical, ROUGE-L, SummaC-ZS or a classifier."""
 
 from pathlib import Path
 from typing import Any

@@ -26,7 +26,6 @@ from reset_tuning.scoring.summac import document
 from reset_tuning.scoring.table import EMPTY_OUTPUT, UNDEFINED, Score, is_empty, scored
 
 KINDS = ("abstractive_qa", "summarization")
-ARCHITECTURES = ("sequence_classification", "seq2seq")
 UNITS = ("sentence", "whole")
 
 Pair = tuple[str, str]

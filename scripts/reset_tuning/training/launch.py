@@ -58,6 +58,7 @@ def launch(job: TrainingJob, identity: Mapping[str, Any]) -> dict[str, Any]:
     environment = build_environment(
         os.environ, base=job.base, threads=job.launch.threads, ranks=ranks_per_node, gpus=gpus
     )
+    environment["TENSORBOARD_LOGGING_DIR"] = str(output.with_name("tensorboard"))
     command = build_command(ranks_per_node, write_job(job), rendezvous(nodes, os.environ))
     run_training(command, environment)
     return json.loads((output / REPORT).read_text())

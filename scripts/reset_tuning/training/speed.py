@@ -19,7 +19,7 @@ _PEAKS = {
 
 
 class Speed:
-    """A clock that runs while steps are made and stands still during evaluations."""
+    """A clock that runs while steps are made and stands still while states or losses are taken."""
 
     def __init__(
         self,
@@ -32,8 +32,8 @@ class Speed:
         self._peak = peak
         self._clock = clock
         self._started: float | None = None
-        self._interval = 0.0
-        self._tokens = 0
+        self._interval = 0.0  # seconds of training since the last rates
+        self._tokens = 0  # tokens at the last rates
 
     @classmethod
     def of(cls, model: PreTrainedModel, mean_length: float, args: TrainingArguments) -> Self:
@@ -51,20 +51,27 @@ class Speed:
             peak,
         )
 
-    def start(self, tokens: int) -> None:
-        """Begin an interval; `tokens` have been seen so far by all ranks."""
-        self._started, self._tokens = self._clock(), tokens
+    def begin(self, tokens: int) -> None:
+        """Start; `tokens` have been seen so far by all ranks, in this job and in earlier ones."""
+        self._tokens = tokens
+        self.start()
+
+    def start(self) -> None:
+        """Let the clock run."""
+        self._started = self._clock()
 
     def stop(self) -> None:
-        """End the interval."""
+        """Let the clock stand still."""
         if self._started is not None:
-            self._interval = self._clock() - self._started
-            self.seconds += self._interval
+            seconds = self._clock() - self._started
+            self._interval += seconds
+            self.seconds += seconds
             self._started = None
 
     def rates(self, tokens: int, ranks: int) -> dict[str, Any]:
-        """Return tokens_per_second of all ranks and mfu of the interval that has ended."""
+        """Return tokens_per_second of all ranks and mfu since the last call, or the beginning."""
         rate = (tokens - self._tokens) / max(self._interval, 1e-9)
+        self._tokens, self._interval = tokens, 0.0
         mfu = None if self._peak is None else rate * self._operations / (self._peak * ranks)
         return {"tokens_per_second": rate, "mfu": mfu}
 

@@ -49,6 +49,11 @@ def open_directory(directory: Path, identity: Mapping[str, Any], ranks: int) -> 
     _write(directory / _FINGERPRINT, {"training": wanted, "ranks": ranks})
 
 
+def stale_directory(directory: Path) -> Path:
+    """Return where a state of another training is moved; it goes when the new one succeeds."""
+    return directory.with_name(f"{directory.name}.stale")
+
+
 def last_state(directory: Path) -> Path | None:
     """Return the newest complete state, or None; half-written ones do not count."""
     return max(_states(directory), key=_step_of, default=None)
@@ -98,8 +103,14 @@ def _step_of(state: Path) -> int:
 
 
 def _set_aside(directory: Path, differences: str) -> None:
-    """Rename a directory of another training; an older one that was set aside makes room."""
-    aside = directory.with_name(f"{directory.name}.stale")
+    """Rename a directory of another training; an older one that was set aside makes room.
+
+    Without a complete state in it there is nothing to keep.
+    """
+    if not is_worth_keeping(directory):
+        shutil.rmtree(directory)
+        return
+    aside = stale_directory(directory)
     shutil.rmtree(aside, ignore_errors=True)
     directory.rename(aside)
     logger.warning("the state in %s is of another training (%s differs)", directory, differences)

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ class CheckpointingTrainer(Trainer):
     number, so it depends neither on the batch size nor on the number of ranks. Perplexity, its
     exponential, chooses the best checkpoint, as in the paper; the last step is evaluated too.
     Weights are written to best-<step> below `output`; a state (see state.py) when a callback asks
-    for it. `lengths` are the tokens of the training rows by the number in their column `row`.
+    for it. `lengths` are the tokens of a training row by the number in its column `row`.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class CheckpointingTrainer(Trainer):
         output: Path,
         order: RowOrder | None = None,
         evaluation_collator: Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]],
-        lengths: Sequence[int] = (),
+        lengths: Mapping[int, int] | None = None,
         callbacks: Sequence[TrainerCallback] = (),
         **datasets: Any,
     ) -> None:
@@ -116,10 +116,11 @@ class CheckpointingTrainer(Trainer):
         self.tokenizer = tokenizer
         self.output = output
         self.history = History()
-        self.speed = Speed.of(model, sum(lengths) / max(1, len(lengths)), args)
+        self._lengths = lengths or {}
+        mean_length = sum(self._lengths.values()) / max(1, len(self._lengths))
+        self.speed = Speed.of(model, mean_length, args)
         self._evaluation_collator = evaluation_collator
         self._order = order
-        self._lengths = lengths
         self._tally = Tally(torch.zeros((), device=args.device))
         self._step_rows: list[torch.Tensor] = []
         self.learning_rate = 0.0
@@ -131,13 +132,13 @@ class CheckpointingTrainer(Trainer):
         state = last_state(self.output)
         if state is not None:
             self._restore(state)
-        self.speed.start(sum(self._gather_tallies()[1]))
+        self.speed.begin(sum(self._gather_tallies()[1]))
         self.train(resume_from_checkpoint=None if state is None else str(state))
 
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any
     ) -> torch.Tensor:
-        """Train on one micro-batch; remember its loss, without waiting for the device, and rows."""
+        """Train on one micro-batch; remember its rows and its loss."""
         rows = inputs.pop("row")
         self._step_rows.append(rows)
         self._tally.tokens += sum(self._lengths[row] for row in rows.tolist())
@@ -162,7 +163,7 @@ class CheckpointingTrainer(Trainer):
         metrics = super().evaluate(*args, **kwargs)
         if self.is_in_train:
             self._record(metrics)
-            self.speed.start(self.history.rows[-1]["tokens"])
+            self.speed.start()
         return metrics
 
     def begin_epoch(self, epoch: int) -> None:
@@ -262,10 +263,12 @@ class CheckpointingTrainer(Trainer):
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         """Write the state and declare it complete when all ranks have written their parts."""
+        self.speed.stop()
         step, started = self.state.global_step, time.monotonic()
         super()._save_checkpoint(model, trial)
         losses, tokens = self._gather_tallies()  # a barrier, too
         self._kept_best = self.history.best_step
+        self.speed.start()
         if not self.is_world_process_zero():
             return
         content = {

@@ -146,6 +146,8 @@ def _encode_once(
     done = Path(job.output) / "encoded"
     n_evaluated = settings.training.evaluation_examples
     if rank == 0 and not done.exists():
+        for stale in Path(job.output).glob("*.arrow"):  # of a job that was killed while encoding
+            stale.unlink()
         encoder = Encoder(tokenizer, settings.max_length)
         tables = {"train": (job.train, None), "validation": (job.validation, n_evaluated)}
         for name, (table, most) in tables.items():
@@ -190,7 +192,7 @@ def _training_arguments(
         eval_steps=training.evaluation_steps,
         save_strategy="no",  # CheckpointingTrainer writes weights, Interruption asks for states
         logging_strategy="no",
-        logging_nan_inf_filter=False,  # a loss that is not finite must be seen, and costs no sync
+        logging_nan_inf_filter=False,  # a loss that is not finite must be seen
         optim="adamw_torch",
         learning_rate=training.learning_rate,
         weight_decay=training.weight_decay,
@@ -241,7 +243,7 @@ def _build_trainer(
         args=arguments,
         tokenizer=tokenizer,
         output=Path(job.output),
-        lengths=lengths,
+        lengths=dict(zip(rows["row"], lengths, strict=True)),
         order=RowOrder(
             lengths, training.global_batch_size, arguments.seed, grouped=training.group_by_length
         ),

@@ -156,6 +156,17 @@ def test_a_loss_that_is_not_a_number_names_step_rate_and_examples(
     assert set(named) <= known
 
 
+def test_rows_that_are_all_prompt_do_not_shift_the_others(world: Path, tmp_path: Path) -> None:
+    holed = Path(shutil.copytree(world, tmp_path / "world"))
+    frame = mixture_rows(90, seed=1)
+    frame.loc[[0, 40], "response"] = ""
+    write_table(frame, holed / "train.parquet", "mixture")
+    history = read_table(train(holed, tmp_path / "seed-1") / "history.csv", "history")
+    kept = frame[frame["response"] != ""]
+    tokens = kept["n_prompt_tokens"] + kept["n_response_tokens"] + 2
+    assert history["tokens"].iloc[-1] == tokens.sum()
+
+
 def test_without_deepspeed_and_packed_the_losses_are_alike(
     world: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:

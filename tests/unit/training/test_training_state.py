@@ -73,6 +73,9 @@ def test_another_training_sets_it_aside_and_says_what_differs(
     open_directory(tmp_path / "t", IDENTITY, 1)
     keep(tmp_path / "t", 3)
     changed = IDENTITY | {"settings": {"training": {"epochs": 3.0}}}
+    open_directory(tmp_path / "empty", IDENTITY, 1)
+    open_directory(tmp_path / "empty", changed, 1)
+    assert not (tmp_path / "empty.stale").exists()
     open_directory(tmp_path / "t", changed, 1)
     assert last_state(tmp_path / "t") is None
     assert last_state(tmp_path / "t.stale") is not None
@@ -194,12 +197,14 @@ def test_other_failures_keep_their_traceback() -> None:
 
 
 def test_speed_counts_training_alone_and_knows_peaks() -> None:
-    now = iter([0.0, 10.0, 50.0, 60.0])
+    now = iter([0.0, 10.0, 50.0, 54.0, 60.0, 66.0])
     speed = Speed(operations_per_token=100.0, peak=1000.0, clock=lambda: next(now))
-    speed.start(0)
+    speed.begin(0)
     speed.stop()
     assert speed.rates(tokens=50, ranks=1) == {"tokens_per_second": 5.0, "mfu": 0.5}
-    speed.start(50)  # the evaluation took 40 seconds
+    speed.start()  # the evaluation took 40 seconds
+    speed.stop()
+    speed.start()  # and a state 6 seconds
     speed.stop()
     assert speed.rates(tokens=250, ranks=2) == {"tokens_per_second": 20.0, "mfu": 1.0}
     assert speed.seconds == 20.0
