@@ -238,6 +238,9 @@ def _build_trainer(
     padded = partial(collate, pad_token_id=padding)
     rows = load_encoded(_cache(job, "train"))
     lengths, training = row_lengths(rows), settings.training
+    if len(rows) < training.global_batch_size and arguments.process_index == 0:
+        message = "only %d rows to train on, fewer than one global batch of %d: one step an epoch"
+        logger.warning(message, len(rows), training.global_batch_size)
     return CheckpointingTrainer(
         model=model,
         args=arguments,

@@ -19,6 +19,22 @@ from reset_tuning.training.checkpoints import MODEL_FILES
 pytestmark = pytest.mark.slow
 
 
+def evaluation_loss(model: torch.nn.Module, tokenizer: Path, table: Path) -> float:
+    """Return the loss per target token, one row at a time."""
+    from reset_tuning.training.encoding import Encoder
+    from reset_tuning.training.trainer import sum_row_losses
+
+    encoder = Encoder(AutoTokenizer.from_pretrained(tokenizer), 64)
+    rows = encoder(read_table(table, "mixture").to_dict("list"))
+    total, count = 0.0, 0
+    for ids, labels in zip(rows["input_ids"], rows["labels"], strict=True):
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([ids])).logits
+        sums, counts = sum_row_losses(logits, torch.tensor([labels]))
+        total, count = total + float(sums), count + int(counts)
+    return total / count
+
+
 @pytest.fixture(scope="module")
 def trained(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(world, tmp_path_factory.mktemp("trained") / "seed-1")
@@ -33,6 +49,28 @@ def test_history_has_every_evaluation_and_the_last_step(trained: Path) -> None:
     )
     assert history["best"].all()
     assert history["learning_rate"].iloc[-1] > 0
+
+
+def test_the_learning_rate_warms_up_and_falls_as_a_cosine(trained: Path) -> None:
+    history = read_table(trained / "history.csv", "history")
+    warm_up, steps, peak = 2, 12, 3e-3  # a tenth of twelve steps, rounded up
+    expected = [
+        peak / 2 * (1 + math.cos(math.pi * (done - warm_up) / (steps - warm_up)))
+        for done in history["step"] - 1
+    ]
+    assert history["learning_rate"].tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_same_weights_have_the_same_perplexity_on_any_ranks(
+    world: Path, tmp_path: Path
+) -> None:
+    """A rate of next to nothing leaves the base as it was."""
+    settings = write_settings(tmp_path / "run.json", learning_rate=1e-12)
+    two = {"cpu_ranks": 2, "evaluation_batch_size": 3, "micro_batch_size": 4}
+    history = read_table(train(world, tmp_path / "two", settings, **two) / "history.csv", "history")
+    model = AutoModelForCausalLM.from_pretrained(world / "base").eval()
+    expected = evaluation_loss(model, world / "base", world / "validation.parquet")
+    assert history["eval_loss"].tolist() == pytest.approx([expected] * 3, rel=1e-5)
 
 
 def test_checkpoints_are_complete_loadable_and_readable(world: Path, trained: Path) -> None:
@@ -54,20 +92,10 @@ def test_checkpoints_are_complete_loadable_and_readable(world: Path, trained: Pa
 
 
 def test_saved_weights_have_the_loss_of_the_history(world: Path, trained: Path) -> None:
-    from reset_tuning.training.encoding import Encoder
-    from reset_tuning.training.trainer import sum_row_losses
-
     model = AutoModelForCausalLM.from_pretrained(trained / "best").eval()
-    encoder = Encoder(AutoTokenizer.from_pretrained(trained / "best"), 64)
-    rows = encoder(read_table(world / "validation.parquet", "mixture").to_dict("list"))
-    total, count = 0.0, 0
-    for ids, labels in zip(rows["input_ids"], rows["labels"], strict=True):
-        with torch.no_grad():
-            logits = model(input_ids=torch.tensor([ids])).logits
-        sums, counts = sum_row_losses(logits, torch.tensor([labels]))
-        total, count = total + float(sums), count + int(counts)
+    loss = evaluation_loss(model, trained / "best", world / "validation.parquet")
     history = read_table(trained / "history.csv", "history")
-    assert total / count == pytest.approx(history["eval_loss"].min(), rel=1e-4)
+    assert loss == pytest.approx(history["eval_loss"].min(), rel=1e-4)
 
 
 def test_provenance_tells_inputs_and_cost(world: Path, trained: Path) -> None:
