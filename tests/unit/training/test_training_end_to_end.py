@@ -58,7 +58,7 @@ def test_the_learning_rate_warms_up_and_falls_as_a_cosine(trained: Path) -> None
         peak / 2 * (1 + math.cos(math.pi * (done - warm_up) / (steps - warm_up)))
         for done in history["step"] - 1
     ]
-    assert history["learning_rate"].tolist() == pytest.approx(expected, rel=1e-6)
+    assert history["learning_rate"].tolist() == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_same_weights_have_the_same_perplexity_on_any_ranks(
