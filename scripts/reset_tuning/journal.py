@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -22,13 +23,12 @@ from reset_tuning.errors import InputError
 _SYNC_SECONDS = 1.0  # what a machine that loses power may lose; a killed process loses nothing
 
 
-class Journal:
-    """A directory of JSON lines; a context manager that closes the file it appends to."""
+class _Closing(ABC):
+    """A context manager that ends with `close`."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._stream: FileIO | None = None
-        self._synced = 0.0
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what is held."""
 
     def __enter__(self) -> Self:
         return self
@@ -40,6 +40,15 @@ class Journal:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class Journal(_Closing):
+    """A directory of JSON lines; a context manager that closes the file it appends to."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._stream: FileIO | None = None
+        self._synced = 0.0
 
     def lines(self) -> Iterator[bytes]:
         """Yield the lines of all processes, file by file in the order of their names."""
@@ -112,7 +121,7 @@ def _write_all(stream: FileIO, content: bytes) -> None:
         view = view[stream.write(view) :]
 
 
-class Sidecar:
+class Sidecar(_Closing):
     """Finished results by key, kept in a journal so that no job repeats them.
 
     A key is a digest of all that its result depends on; a result is anything that JSON holds.
@@ -132,18 +141,6 @@ class Sidecar:
         if torn:
             logging.warning("skipped %d torn lines under %s", torn, directory)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._journal:
-            self._journal.close()
-
     def get(self, key: str) -> Any | None:
         """Return a known result, or None."""
         return self._known.get(key)
@@ -154,3 +151,8 @@ class Sidecar:
         self._known.update(results)
         if self._journal:
             self._journal.append({"key": key, "result": result} for key, result in results)
+
+    def close(self) -> None:
+        """Force what was stored to the disk."""
+        if self._journal:
+            self._journal.close()
