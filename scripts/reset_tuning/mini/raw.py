@@ -14,7 +14,7 @@ from pathlib import Path
 from reset_tuning.errors import InputError
 from reset_tuning.files import atomic_path, sha256_of
 from reset_tuning.mini import raw_contexts, raw_instructions
-from reset_tuning.mini.people import NOISE
+from reset_tuning.mini.people import NOISE, SOURCES
 from reset_tuning.mini.raw_rows import RawSplit
 
 _LOG = logging.getLogger(__name__)
@@ -39,6 +39,8 @@ _WRITERS: Mapping[str, Callable[[RawSplit], list[Path]]] = {
     "wikisum": raw_contexts.write_wikisum,
 }
 DATASETS = tuple(_WRITERS)
+# Every training instruction belongs to one of the training sources (mini.people): none to these.
+TEST_ONLY = ("alpaca", "vicuna_eval", "koala_eval")
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,11 @@ def _check(dataset: str, noise: str, sizes: Mapping[str, int]) -> None:
     unknown = sorted(set(sizes) - set(SPLITS))
     if unknown:
         raise InputError(f"sizes of {dataset}: no split {unknown[0]!r}; allowed are train, test")
+    if dataset in TEST_ONLY and sizes.get("train", 0) > 0:
+        raise InputError(
+            f"sizes of {dataset}: the miniature world has no train split of it; the instruction "
+            f"sets that it can train on are {', '.join(sorted(SOURCES))}"
+        )
 
 
 def _write_manifest(

@@ -86,6 +86,12 @@ def test_bad_arguments_are_input_errors(tmp_path):
             write_raw(tmp_path / "manifest.json", dataset, noise, 0, sizes)
 
 
+@pytest.mark.parametrize("dataset", ["alpaca", "vicuna_eval", "koala_eval"])
+def test_a_train_split_of_a_test_set_is_refused(tmp_path, dataset):
+    with pytest.raises(InputError, match=f"sizes of {dataset}: .* no train split"):
+        write_raw(tmp_path / "manifest.json", dataset, "web", 0, {"train": 3, "test": 2})
+
+
 def test_dolly(raw):
     rows = read_lines(only(raw / "dolly", "*.jsonl"))
     assert all(list(row) == ["instruction", "context", "response", "category"] for row in rows)
