@@ -12,12 +12,14 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from reset_tuning.config import normalise
 from reset_tuning.data.fetch import local_files
+from reset_tuning.data.readers import check_formats
 from reset_tuning.errors import InputError
 from reset_tuning.experiment import MODEL_FILES, Experiment, Weights
 
 normalise(config)
 try:
     experiment = Experiment(config)
+    check_formats({name: (d["kind"], d["format"]) for name, d in experiment.datasets.items()})
 except InputError as error:
     raise WorkflowError(str(error)) from None
 

@@ -73,3 +73,51 @@ def test_it_stands_in_every_evaluation_and_document(tree: Path) -> None:
     target = "results/mine/examples/prompt-pub_trivia.md"
     result = run_snakemake(tree, "-n", target, "--configfile", "mine.yaml", RESET_RAW_DIR=raw)
     assert result.returncode == 0, result.stdout
+
+
+READER = '''
+"""Reader of pub quizzes: {"q", "hints", "right"}."""
+
+from reset_tuning.data.candidates import Candidate, clean
+from reset_tuning.data.passages import answer_finder, choose_passages, joined
+from reset_tuning.data.readers.formats import Format, signatures
+
+
+def read_quiz(record, options):
+    """Yield the question of a record; its hints are the passages."""
+    hints = [clean(hint) for hint in record["hints"]]
+    finder = answer_finder([record["right"]])
+    chosen = choose_passages(
+        hints, lambda index: finder(hints[index]), options.max_passages, options.gold
+    )
+    yield Candidate(
+        question=clean(record["q"]), context=joined(chosen.passages),
+        references=(clean(record["right"]),), gold_ranks=chosen.gold_ranks,
+        gold_retrieved=chosen.gold_retrieved,
+    )
+
+
+FORMATS = (Format("pub_quiz", "extractive_qa", signatures("q hints right"), read_quiz),)
+'''
+
+
+def test_a_new_raw_format_is_one_small_module(tree: Path) -> None:
+    """The reader's file and the YAML are all that is added; errors and rules come by themselves."""
+    quiz = [{"q": f"Who won {n}?", "hints": [f"It was x{n}."], "right": f"x{n}"} for n in range(4)]
+    quiz += [{"q": "Who lost?", "hints": ["Nobody knows."], "right": "y"}, {"q": "Who?"}]
+    raw = tree.parent / "raw/trivia/test.jsonl.gz"
+    raw.write_bytes(gzip.compress("".join(json.dumps(one) + "\n" for one in quiz).encode()))
+    overlay = yaml.safe_load((tree / "mine.yaml").read_text())
+    overlay["datasets"]["pub_trivia"]["format"] = "pub_quiz"
+    (tree / "mine.yaml").write_text(yaml.safe_dump(overlay))
+    (tree / "scripts/reset_tuning/data/readers/quizzes.py").write_text(READER)
+    target = "results/mine/data/pub_trivia/test.parquet"
+    result = run_snakemake(
+        tree, target, "--cores", "1", "--configfile", "mine.yaml",
+        RESET_RAW_DIR=str(tree.parent / "raw"),
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout
+    ledger = read_table(tree / "results/mine/data/pub_trivia/test.ledger.csv", "ledger")
+    dropped = dict(zip(ledger["rule"], ledger["n_dropped"], strict=True))
+    assert (dropped["bad_row"], dropped["gold_not_in_passages"]) == (1, 1)
+    assert len(read_table(tree / target, "example")) == 3

@@ -28,6 +28,7 @@ _logger = logging.getLogger(__name__)
 RAW_DIR_VARIABLE = "RESET_RAW_DIR"
 TOKEN_VARIABLE = "HF_TOKEN"  # read by the hub's client itself
 ALL_SPLITS = "all"  # files whose rows are divided among the splits by a hash
+PINNED_COMMIT = "commit.json"  # beside the manifest; not a declared output, so it outlives reruns
 SOURCE_TYPES = ("hub", "url", "local")
 _TIMEOUT_S = 60
 
@@ -260,14 +261,19 @@ def _download(url: str, path: Path, dataset: str, sha256: str | None) -> None:
 
 
 def _fetch_hub(folder: Path, dataset: str, source: Mapping[str, Any]) -> Fetched:
-    """Download the files of a hub dataset that match the patterns, at one resolved commit."""
+    """Download the files of a hub dataset that match the patterns, at one commit.
+
+    Without a `revision` in the config the commit of the first fetch is the pin of all later ones.
+    """
     from huggingface_hub import HfApi, snapshot_download
 
     identifier = source["id"]
     patterns = _files(dataset, source)
     every = [pattern for listed in patterns.values() for pattern in listed]
+    pinned = _pinned_commit(folder, identifier)
     try:
-        commit = HfApi().dataset_info(identifier, revision=source.get("revision")).sha
+        asked = source.get("revision") or pinned
+        commit = HfApi().dataset_info(identifier, revision=asked).sha
         snapshot_download(
             identifier,
             repo_type="dataset",
@@ -284,17 +290,42 @@ def _fetch_hub(folder: Path, dataset: str, source: Mapping[str, Any]) -> Fetched
             f"({type(error).__name__}: {reason}); {_hub_advice(error, identifier, dataset)}, or "
             f"use a local copy with datasets.{dataset}.source.type: local"
         ) from error
-    if commit != source.get("revision"):
+    if commit not in (source.get("revision"), pinned):
         _logger.warning(
-            "%s: %s was read at commit %s; to pin it, set datasets.%s.source.revision",
+            "%s: %s was read at commit %s, which later fetches keep to; to pin it for everyone, "
+            "set datasets.%s.source.revision",
             dataset,
             identifier,
             commit,
             dataset,
         )
+    _pin(folder, identifier, commit)
     files = {split: _hub_files(folder, dataset, listed) for split, listed in patterns.items()}
     _refuse_shared(dataset, files)
     return Fetched(files, f"hub:{identifier}", commit)
+
+
+def _pinned_commit(folder: Path, identifier: str) -> str | None:
+    """Return the commit at which the raw folder's files were fetched, if they are this dataset's.
+
+    Raises InputError for a file that does not say so.
+    """
+    path = folder / PINNED_COMMIT
+    if not path.exists():
+        return None
+    try:
+        known = json.loads(path.read_text())
+        return known["commit"] if known["id"] == identifier else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is not readable ({error}); delete it to fetch the newest commit, or set the "
+            "source's revision"
+        ) from error
+
+
+def _pin(folder: Path, identifier: str, commit: str) -> None:
+    with atomic_path(folder / PINNED_COMMIT) as temporary:
+        temporary.write_text(json.dumps({"id": identifier, "commit": commit}) + "\n")
 
 
 def _hub_advice(error: Exception, identifier: str, dataset: str) -> str:
@@ -313,7 +344,12 @@ def _hub_advice(error: Exception, identifier: str, dataset: str) -> str:
 
 def _hub_files(folder: Path, dataset: str, patterns: list[str]) -> list[Path]:
     """Return the downloaded files that match a split's patterns as the hub matches them."""
-    paths = [path for path in folder.rglob("*") if path.is_file() and ".cache" not in path.parts]
+    own = {folder / "manifest.json", folder / PINNED_COMMIT}
+    paths = [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and ".cache" not in path.parts and path not in own
+    ]
     found = [
         path
         for path in sorted(paths)

@@ -1,7 +1,12 @@
 """Records out of raw files of any container, told apart by their content and never by their name.
 
 Plain, gzip and zip files; JSON lines, JSON lists, JSON objects, csv with a header, parquet. All but
-parquet and single JSON objects are streamed, so a file may be larger than memory.
+single JSON objects are streamed, so a file may be larger than memory.
+
+Parquet is read by the `datasets` library. Its readers of JSON and csv cannot be used for raw files:
+they name no line and give up at the first broken row, fill up a csv record that lacks fields, turn
+texts into dates (SearchQA), fail on BioASQ's files, and cost many times the CPU. The figures are in
+docs/data.md; tests/unit/data/test_data_library.py holds the library to each of these.
 """
 
 import csv
@@ -9,7 +14,9 @@ import gzip
 import io
 import json
 import logging
+import shutil
 import sys
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -64,9 +71,9 @@ def read_records(
     of JSON lines, a record of a JSON list that is no object, a csv record with too few or too many
     fields, a row that is not UTF-8. A file that breaks off or whose syntax is lost stays an error.
 
-    `columns`: what is needed of a parquet file's rows ("a" or "a.b" within a struct; those that it
-    lacks are passed over). `dear`: (column, list column): parquet rows whose list is empty come
-    without the column, which costs too much to read for nothing. Other files give whole records.
+    `columns`: what is needed of a parquet file's rows (those that it lacks are passed over).
+    `dear`: (column, list column): parquet rows whose list is empty come without the column, which
+    costs too much to convert for nothing. Other files give whole records.
     """
     wanted = _Wanted(list(columns), dear)
     for row, record in _read_file(path, name or path.name, wanted):
@@ -92,7 +99,7 @@ def _read_file(path: Path, name: str, wanted: _Wanted) -> Iterator[Row]:
         ) from error
     try:
         with stream:
-            yield from _read_stream(_buffered(stream), name, wanted)
+            yield from _read_stream(_buffered(stream), name, wanted, path)
     except _BROKEN_STREAM as error:
         raise InputError(
             f"{name} is truncated or damaged ({error}); fetch the file again"
@@ -105,15 +112,19 @@ def _buffered(stream: Any) -> io.BufferedReader:
 
 
 def _read_stream(
-    stream: io.BufferedReader, name: str, wanted: _Wanted = _Wanted([], None)
+    stream: io.BufferedReader,
+    name: str,
+    wanted: _Wanted = _Wanted([], None),
+    path: Path | None = None,
 ) -> Iterator[Row]:
+    """Yield the records of a stream; `path` is the file that holds just this, if there is one."""
     head = stream.peek(_PEEK)[:_PEEK]
     if head[:2] == b"\x1f\x8b":
-        yield from _read_stream(_buffered(gzip.GzipFile(fileobj=stream)), name)
+        yield from _read_stream(_buffered(gzip.GzipFile(fileobj=stream)), name, wanted)
     elif head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         yield from _read_zip(stream, name)
     elif head[:4] == b"PAR1":
-        yield from _read_parquet(stream, name, wanted)
+        yield from _read_parquet(stream, name, wanted, path)
     else:
         yield from _read_text(stream, head, name)
 
@@ -140,18 +151,41 @@ def _is_hidden(member: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in Path(member).parts)
 
 
-def _read_parquet(stream: io.BufferedReader, name: str, wanted: _Wanted) -> Iterator[Row]:
-    try:
-        source = stream if stream.seekable() else io.BytesIO(stream.read())
-        # Pre-buffering would keep every column chunk that was read until the file is closed.
-        table = pq.ParquetFile(source, pre_buffer=False)
-        index = 0
-        for batch in table.iter_batches(_PARQUET_ROWS, columns=wanted.columns or None):
-            for record in _batch_records(batch, wanted.dear):
-                index += 1
-                yield f"{name}:{index}", record
-    except pa.ArrowException as error:
-        raise InputError(f"{name} is not a readable parquet file: {error}") from error
+def _read_parquet(
+    stream: io.BufferedReader, name: str, wanted: _Wanted, path: Path | None
+) -> Iterator[Row]:
+    index = 0
+    with tempfile.TemporaryDirectory(prefix="raw-parquet-") as folder:
+        if path is None:  # packed: the library reads files
+            path = Path(folder) / "unpacked.parquet"
+            with path.open("wb") as out:
+                shutil.copyfileobj(stream, out, _CHUNK)
+        try:
+            for batch in _parquet_batches(path, wanted.columns, folder):
+                for record in _batch_records(batch, wanted.dear):
+                    index += 1
+                    yield f"{name}:{index}", record
+        except pa.ArrowException as error:
+            raise InputError(f"{name} is not a readable parquet file: {error}") from error
+
+
+def _parquet_batches(path: Path, wanted: Sequence[str], cache: str) -> Iterator[pa.RecordBatch]:
+    """Yield a parquet file's rows as the `datasets` library streams them, in batches."""
+    import datasets
+
+    known = pq.read_schema(path).names
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what is wrong is said by us, once
+    rows = datasets.load_dataset(
+        "parquet",
+        data_files=str(path),
+        split="train",
+        streaming=True,
+        columns=[column for column in wanted if column in known] or None,
+        batch_size=_PARQUET_ROWS,
+        cache_dir=cache,
+    )
+    for table in rows.with_format("arrow").iter(_PARQUET_ROWS):
+        yield from table.combine_chunks().to_batches()
 
 
 def _batch_records(batch: pa.RecordBatch, dear: tuple[str, str] | None) -> list[Record]:

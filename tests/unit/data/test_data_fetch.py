@@ -150,7 +150,10 @@ def test_a_wrong_or_missing_address(
 
 
 def hub(
-    monkeypatch: pytest.MonkeyPatch, files: list[str], fails: type[Exception] | None = None
+    monkeypatch: pytest.MonkeyPatch,
+    files: list[str],
+    fails: type[Exception] | None = None,
+    newest: str = "c0ffee",
 ) -> list[dict]:
     """Put a stand-in for huggingface_hub in place; return the calls that it gets."""
     calls: list[dict] = []
@@ -159,7 +162,7 @@ def hub(
         def dataset_info(self, name: str, revision: str | None) -> types.SimpleNamespace:
             if fails:
                 raise fails("no route to host")
-            return types.SimpleNamespace(sha="c0ffee")
+            return types.SimpleNamespace(sha=revision or newest)
 
     def snapshot_download(name: str, **values: Any) -> None:
         calls.append(values)
@@ -188,6 +191,33 @@ def test_the_hub_is_read_at_one_commit(monkeypatch: pytest.MonkeyPatch, tmp_path
     content = json.loads((tmp_path / "manifest.json").read_text())
     assert (content["source"], content["revision"]) == ("hub:org/set", "c0ffee")
     assert [file["split"] for file in content["files"]] == ["train", "train", "test"]
+
+
+def test_the_first_commit_that_was_read_is_kept_to(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A source without a revision, where what it holds has changed between two fetches."""
+    manifest = tmp_path / "manifest.json"
+    files = ["v2/train-0.parquet", "v2/test-0.parquet"]
+
+    def fetched(newest: str, **source: str) -> tuple[str, str]:
+        calls = hub(monkeypatch, files, newest=newest)
+        manifest.unlink(missing_ok=True)  # a declared output is deleted before its job runs
+        fetch(manifest, "x", HUB | source)
+        return calls[0]["revision"], json.loads(manifest.read_text())["revision"]
+
+    assert fetched("first") == ("first", "first")
+    assert "to pin it for everyone" in caplog.text
+    caplog.clear()
+    assert fetched("second") == ("first", "first") and not caplog.text
+    assert fetched("second", revision="second") == ("second", "second")
+    assert fetched("third") == ("second", "second")
+    assert fetched("third", id="org/other") == ("third", "third"), "another dataset's pin"
+    (tmp_path / "commit.json").write_text("{")
+    with pytest.raises(InputError, match="commit.json is not readable .*delete it"):
+        fetched("third")
+    (tmp_path / "commit.json").unlink()
+    assert fetched("fourth") == ("fourth", "fourth"), "asked for by deleting the pin"
 
 
 def test_the_hub_without_files_or_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def read_wikisum(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
 
 _MULTIQA = ("context qas", "header")
 
-CONTEXT_FORMATS = (
+FORMATS = (
     Format(
         "passages",
         "extractive_qa",
@@ -261,13 +261,7 @@ CONTEXT_FORMATS = (
         read_ms_marco,
         expand=ms_marco_rows,
         rules=("no_context",),
-        columns=(
-            "query",
-            "passages.passage_text",
-            "passages.is_selected",
-            "answers",
-            "wellFormedAnswers",
-        ),
+        columns=("query", "passages", "answers", "wellFormedAnswers"),
         dear="passages",
     ),
     Format("cnn_dailymail", "summarization", signatures("article highlights"), read_cnn_dailymail),

@@ -102,7 +102,7 @@ def read_koala(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
 _ALPACA_KEYS = "instruction input output"
 _DOLLY_KEYS = ("instruction context response", "instruction category input output")
 
-INSTRUCTION_FORMATS = (
+FORMATS = (
     # Three formats share Alpaca's keys and read them alike; "auto" takes the first of them.
     Format("alpaca", "instruction", signatures(_ALPACA_KEYS), read_alpaca),
     Format(

@@ -98,13 +98,17 @@ def _quality(labels: Any) -> tuple[float | None, int]:
     return (None if value is None else float(value)), int(count or 0)
 
 
-OASST1 = Format(
-    "oasst1",
-    "instruction",
-    signatures("message_id parent_id text role", "message_id text role", "message_tree_id prompt"),
-    read_message,
-    expand=messages_of,
-    join=join_parents,
-    rules=("repeated_message", "not_assistant_pair"),
-    grouped=True,
+FORMATS = (
+    Format(
+        "oasst1",
+        "instruction",
+        signatures(
+            "message_id parent_id text role", "message_id text role", "message_tree_id prompt"
+        ),
+        read_message,
+        expand=messages_of,
+        join=join_parents,
+        rules=("repeated_message", "not_assistant_pair"),
+        grouped=True,
+    ),
 )

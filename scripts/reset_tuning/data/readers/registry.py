@@ -1,27 +1,41 @@
-"""The registry of raw formats and the one way to read a raw file through it."""
+"""The registry of raw formats and the one way to read a raw file through it.
+
+Every module beside this one that has FORMATS adds them: a new raw format is one small module.
+"""
 
 import itertools
 import logging
-from collections.abc import Iterable, Iterator
+import pkgutil
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 
+from reset_tuning.data import readers
 from reset_tuning.data.candidates import BAD_ROW, Candidate
 from reset_tuning.data.raw import BadRow, Record, Row, read_records
-from reset_tuning.data.readers.contexts import CONTEXT_FORMATS
 from reset_tuning.data.readers.formats import Format, ReaderOptions
-from reset_tuning.data.readers.instructions import INSTRUCTION_FORMATS
-from reset_tuning.data.readers.oasst import OASST1
 from reset_tuning.errors import InputError
 
-FORMATS: dict[str, Format] = {
-    known.name: known for known in (*INSTRUCTION_FORMATS, OASST1, *CONTEXT_FORMATS)
-}
 AUTO = "auto"
 FAIL, DROP_AND_COUNT = "fail", "drop-and-count"
 
 _logger = logging.getLogger(__name__)
 _MALFORMED = (KeyError, IndexError, TypeError, AttributeError, ValueError)
 _LOGGED_BAD_ROWS = 10  # of one file; all of them are counted
+
+
+def _known_formats() -> dict[str, Format]:
+    """Return the formats of all reader modules by name, in the order of the modules' names."""
+    names = sorted(module.name for module in pkgutil.iter_modules(readers.__path__))
+    modules = [
+        import_module(f"{readers.__name__}.{name}")
+        for name in names
+        if name != __name__.rpartition(".")[2]
+    ]
+    return {known.name: known for module in modules for known in getattr(module, "FORMATS", ())}
+
+
+FORMATS = _known_formats()
 
 
 def read_candidates(
@@ -78,6 +92,18 @@ def _candidates_of(
         for candidate in found:
             candidate.source_row = row
             yield candidate, None
+
+
+def check_formats(formats: Mapping[str, tuple[str, str]]) -> None:
+    """Raise InputError for a dataset whose format is not one of its kind.
+
+    `formats` are (kind, format) by dataset, as the config has them.
+    """
+    for dataset, (kind, format) in formats.items():
+        try:
+            _candidates(kind, format)
+        except InputError as error:
+            raise InputError(f"config: datasets.{dataset}.format: {error}.") from error
 
 
 def format_rules(kind: str, format: str) -> tuple[str, ...]:
