@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from reset_tuning.data.mixtures import (
+    MixtureFiles,
     MixtureSpec,
     PromptSettings,
     build_mixture,
+    example_tables,
     load_tokenizer,
-    read_examples,
 )
 from reset_tuning.jobs import run
 from reset_tuning.tables import write_table
@@ -36,13 +37,11 @@ def main(
     os.environ["RAYON_NUM_THREADS"] = str(threads)
     paths = [examples] if isinstance(examples, Path) else list(examples)
     settings = PromptSettings(load_tokenizer(tokenizer_path), template, tasks, max_length)
-    built = build_mixture(
-        mixture, read_examples(paths), MixtureSpec.of(mixture, spec), settings, seed
+    files = MixtureFiles(train, validation, {"mixture": mixture, "tokenizer": tokenizer_path})
+    counts = build_mixture(
+        mixture, example_tables(paths), MixtureSpec.of(mixture, spec), settings, seed, files
     )
-    metadata = {"mixture": mixture, "tokenizer": tokenizer_path}
-    write_table(built.train, train, "mixture", metadata)
-    write_table(built.validation, validation, "mixture", metadata)
-    write_table(built.ledger, ledger, "ledger")
+    write_table(counts, ledger, "ledger")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 The columns are declared in schemas/tables.yaml; a file that breaks them is never written.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -61,21 +63,87 @@ def write_table(
             pq.write_table(table.replace_schema_metadata(metadata or {}), temporary)
 
 
+class TableWriter:
+    """Appends parts of a table whose rows come in the order of the table; see `writing_table`."""
+
+    def __init__(self, path: Path, name: str, writer: pq.ParquetWriter) -> None:
+        self._path, self._name, self._writer = path, name, writer
+        self._order = _declarations()[name].get("sort") or _declarations()[name].get("key", [])
+        self._last: tuple[Any, ...] | None = None
+
+    def write(self, frame: pd.DataFrame) -> None:
+        """Append rows, sorted among themselves; raise InputError when they belong further up."""
+        if frame.empty:
+            return
+        table = conform(frame, self._path, self._name)
+        ends = [
+            table.slice(row, 1).select(self._order).to_pylist()[0] for row in (0, len(frame) - 1)
+        ]
+        first, last = (tuple(end.values()) for end in ends)
+        if self._last is not None and first <= self._last:
+            raise InputError(
+                f"{self._path}: a row of the {self._name} table comes out of order or twice: "
+                f"{first}"
+            )
+        self._last = last
+        self._writer.write_table(table.cast(self._writer.schema))
+
+
+@contextmanager
+def writing_table(
+    path: Path, name: str, metadata: dict[str, str] | None = None
+) -> Iterator[TableWriter]:
+    """Write a parquet table part by part, so that memory holds a part and not the table.
+
+    The file appears when the block ends well. Faults are those of `write_table`.
+    """
+    schema = table_schema(name).with_metadata(metadata or {})
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        yield TableWriter(path, name, writer)
+
+
 def read_table(path: Path, name: str) -> pd.DataFrame:
     """Read a declared table; raise InputError naming the file if its columns are others."""
-    schema = table_schema(name)
     try:
         frame = pd.read_csv(path) if path.suffix == ".csv" else pq.read_table(path).to_pandas()
     except (OSError, pa.ArrowInvalid, pd.errors.ParserError) as error:
-        raise InputError(f"{path} cannot be read as a {name} table: {error}") from error
-    frame = with_optional(frame, name)
-    if set(frame.columns) != set(schema.names):
-        wrong = sorted(set(frame.columns) ^ set(schema.names))
+        raise _unreadable(path, name, error) from error
+    return _declared(frame, path, name)
+
+
+def read_parts(
+    path: Path, name: str, n_rows: int, columns: Sequence[str] | None = None
+) -> Iterator[pd.DataFrame]:
+    """Yield a declared parquet table in parts of at most `n_rows` rows, as `read_table` does.
+
+    With `columns` only those are read.
+    """
+    try:
+        file = pq.ParquetFile(path, pre_buffer=False)
+        for batch in file.iter_batches(n_rows, columns=columns):
+            yield _declared(batch.to_pandas(), path, name, columns)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _unreadable(path, name, error) from error
+
+
+def _unreadable(path: Path, name: str, error: Exception) -> InputError:
+    return InputError(f"{path} cannot be read as a {name} table: {error}")
+
+
+def _declared(
+    frame: pd.DataFrame, path: Path, name: str, columns: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Return rows with the table's columns (or some of them) in order, lists as lists."""
+    schema = table_schema(name)
+    wanted = list(columns or schema.names)
+    frame = with_optional(frame, name) if columns is None else frame
+    if set(frame.columns) != set(wanted):
+        wrong = sorted(set(frame.columns) ^ set(wanted))
         raise InputError(f"{path} is not a {name} table: its columns differ in {', '.join(wrong)}")
     for field in schema:
-        if pa.types.is_list(field.type):
+        if pa.types.is_list(field.type) and field.name in wanted:
             frame[field.name] = frame[field.name].map(_listed)
-    return frame[schema.names]
+    return frame[wanted]
 
 
 def _listed(value: Any) -> list[Any] | None:

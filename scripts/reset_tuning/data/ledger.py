@@ -36,8 +36,14 @@ class Ledger:
     steps: list[Step] = field(default_factory=list)
 
     def count(self, rule: str, n_in: int, n_out: int) -> None:
-        """Add a finished step."""
-        self.steps.append(Step(rule, n_in, n_in - n_out, n_out))
+        """Count rows of a step; those of several calls add up, in the place of the first."""
+        step = next((known for known in self.steps if known.rule == rule), None)
+        if step is None:
+            step = Step(rule)
+            self.steps.append(step)
+        step.n_in += n_in
+        step.n_dropped += n_in - n_out
+        step.n_out += n_out
 
     def read(self, items: Iterable[Item]) -> Iterator[Item]:
         """Pass items through and count them as the stage's first step."""

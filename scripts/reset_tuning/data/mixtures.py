@@ -1,13 +1,19 @@
-"""Training mixtures: sets of datasets, held-out rows, up-sampling and prompts."""
+"""Training mixtures: sets of datasets, held-out rows, up-sampling and prompts.
+
+Rows pass through in parts; held are ids, the folded instructions in which duplicates are looked
+for, and validation rows. Each set's usable rows wait once, unsorted, in a folder beside the output.
+"""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from reset_tuning.data.candidates import compared_text, instruction_key, normalise
 from reset_tuning.data.ledger import READ, Ledger
@@ -19,12 +25,15 @@ from reset_tuning.data.prompts import (
     count_tokens,
     fitted_prompts,
 )
+from reset_tuning.data.store import BUFFER_BYTES, Spool, work_folder
 from reset_tuning.errors import InputError
 from reset_tuning.seeds import draw_fraction
-from reset_tuning.tables import read_table
+from reset_tuning.tables import conform, read_parts, table_schema, writing_table
 
 _logger = logging.getLogger(__name__)
 _BATCH = 5000  # rows rendered at once
+_WRITTEN_AT_ONCE = 5000
+_COMPARED = ["example_id", "instruction", "question", "context"]
 LONG_RESPONSES = ("drop", "keep")
 NEAR_DUPLICATES = ("drop", "keep")
 
@@ -78,12 +87,26 @@ class PromptSettings:
 
 
 @dataclass(frozen=True)
-class Mixture:
-    """Rows of the `mixture` table for training and validation, and rows of the `ledger` table."""
+class MixtureFiles:
+    """Where a mixture's `mixture` tables go, and what their headers hold."""
 
-    train: pd.DataFrame
-    validation: pd.DataFrame
-    ledger: pd.DataFrame
+    train: Path
+    validation: Path
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _Set:
+    """One set of a mixture: its usable rows, and which of them are for what."""
+
+    name: str
+    rows: Spool
+    train: Ledger
+    validation: Ledger
+    ids: list[str] = field(default_factory=list)  # of the rows left to train on, as they came
+    held_out: frozenset[str] = frozenset()
+    twice: frozenset[str] = frozenset()  # those with one copy more than the others
+    whole_copies: int = 1
 
 
 def load_tokenizer(path: str) -> Any:
@@ -102,94 +125,106 @@ def load_tokenizer(path: str) -> Any:
     return tokenizer
 
 
-def read_examples(paths: Sequence[Path]) -> dict[str, pd.DataFrame]:
-    """Return the `example` tables by the dataset that their rows name."""
-    frames = [read_table(path, "example") for path in paths]
-    return {str(frame["dataset"].iloc[0]): frame for frame in frames if len(frame)}
+def example_tables(paths: Iterable[Path]) -> dict[str, Path]:
+    """Return `example` tables by the dataset that their rows name; empty ones are left out."""
+    tables = {}
+    for path in paths:
+        first = next(pq.ParquetFile(path).iter_batches(1, columns=["dataset"]), None)
+        if first is not None and len(first):
+            tables[first["dataset"][0].as_py()] = path
+    return tables
 
 
 def build_mixture(
     mixture: str,
-    examples: Mapping[str, pd.DataFrame],
+    examples: Mapping[str, Path],
     spec: MixtureSpec,
     settings: PromptSettings,
     seed: int,
-) -> Mixture:
-    """Return a mixture's training and validation rows with their accounting.
+    files: MixtureFiles,
+    buffer_bytes: int = BUFFER_BYTES,
+) -> pd.DataFrame:
+    """Write a mixture's training and validation rows; return the rows of its `ledger` table.
 
-    Each set: union of its datasets, duplicate instructions and unusable rows dropped, validation
-    rows held out by a draw on their content, training rows too much like a validation row of any
-    set dropped, and the rest up-sampled to the largest set. Raises InputError when a set has too
-    few rows left.
+    Each set: union of its datasets (`examples` are their tables), duplicate instructions and
+    unusable rows dropped, validation rows held out by a draw on their content, training rows too
+    much like a validation row of any set dropped, and the rest up-sampled to the largest set.
+    Raises InputError when a set has too few rows left.
     """
     check_template(settings.template)
-    train: dict[str, pd.DataFrame] = {}
-    held_out: dict[str, pd.DataFrame] = {}
-    ledgers: dict[str, Ledger] = {}
-    validation_ledgers: list[Ledger] = []
-    for name, datasets in spec.sets.items():
-        ledgers[name] = Ledger("mixtures", f"{mixture}/{name}", "train")
-        rows = _usable_rows(name, datasets, examples, spec, settings, ledgers[name])
-        train[name], held_out[name] = _hold_out(rows, spec.validation_size, seed)
-        ledgers[name].count("held_out_for_validation", len(rows), len(train[name]))
-        validation_ledgers.append(_validation_ledger(mixture, name, len(rows), held_out[name]))
-        if train[name].empty or held_out[name].empty:
-            raise InputError(_too_few(mixture, name, ledgers[name]))
-    if spec.similarity is not None:
-        train = _unlike_validation(train, held_out, spec.similarity, ledgers)
-    for name, rows in train.items():
-        if rows.empty:
-            raise InputError(_too_few(mixture, name, ledgers[name]))
-    largest = max(map(len, train.values()))
-    for name, rows in train.items():
-        train[name] = up_sample(rows, largest, seed)
-        ledgers[name].count("up_sampled", len(rows), largest)
-    _log_shares(mixture, train)
-    written = [*train.values(), *held_out.values()]
-    for ledger, rows in zip(
-        every := [*ledgers.values(), *validation_ledgers], written, strict=True
-    ):
-        ledger.log()
-        ledger.check(len(rows))
-    return Mixture(
-        train=pd.concat(train.values(), ignore_index=True),
-        validation=pd.concat(held_out.values(), ignore_index=True),
-        ledger=pd.concat([ledger.frame() for ledger in every], ignore_index=True),
-    )
+    with work_folder(files.train) as folder:
+        sets = []
+        for name, datasets in spec.sets.items():
+            spool = Spool(folder / name, table_schema("mixture"), buffer_bytes)
+            ledgers = [Ledger("mixtures", f"{mixture}/{name}", s) for s in ("train", "validation")]
+            sets.append(_Set(name, spool, *ledgers))
+            _collect(sets[-1], _parts(sets[-1], datasets, examples), spec, settings)
+            _hold_out(sets[-1], spec.validation_size, seed)
+            _refuse_empty(mixture, sets[-1])
+        if spec.similarity is not None:
+            _drop_like_validation(sets, spec.similarity)
+        for one in sets:
+            _refuse_empty(mixture, one)
+        _up_sample(sets, seed)
+        _log_shares(mixture, sets)
+        _write(sets, files)
+    every = [*(one.train for one in sets), *(one.validation for one in sets)]
+    return pd.concat([ledger.frame() for ledger in every], ignore_index=True)
 
 
-def up_sample(rows: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:
-    """Return `size` rows: whole copies of all, then a random part of one more copy.
+def copies(ids: Sequence[str], size: int, seed: int) -> tuple[int, frozenset[str]]:
+    """Return how often each row stands among `size` rows, and which rows stand once more.
 
-    `copy` numbers them from 0, so that each row stands either floor or ceil(size / n) times.
+    The latter are a random part of one more copy, so a row stands floor or ceil(size / n) times.
     """
-    whole, rest = divmod(size, len(rows))
-    extra = np.sort(_draw_order(rows, seed, "up_sampling")[:rest])
-    places = np.concatenate([np.tile(np.arange(len(rows)), whole), extra])
-    copies = np.concatenate([np.repeat(np.arange(whole), len(rows)), np.full(rest, whole)])
-    return rows.iloc[places].assign(copy=copies).reset_index(drop=True)
+    whole, rest = divmod(size, len(ids))
+    return whole, frozenset(_drawn(ids, rest, seed, "up_sampling"))
+
+
+def _parts(
+    one: _Set, datasets: Sequence[str], examples: Mapping[str, Path]
+) -> Iterator[pd.DataFrame]:
+    missing = [dataset for dataset in datasets if dataset not in examples]
+    if missing:
+        raise InputError(
+            f"{one.train.item}: no training examples of {', '.join(missing)} were given"
+        )
+    for dataset in datasets:
+        yield from read_parts(examples[dataset], "example", _BATCH)
+
+
+def _collect(
+    one: _Set, parts: Iterable[pd.DataFrame], spec: MixtureSpec, settings: PromptSettings
+) -> None:
+    """Put a set's usable rows into its spool, with prompt, response and token counts."""
+    schema = table_schema("mixture")
+    seen: set[str] = set()
+    index = None if spec.similarity is None else NearIndex(spec.similarity)
+    for rows in parts:
+        usable = _usable_rows(rows, seen, index, spec, settings, one.train)
+        one.ids += usable["example_id"].tolist()
+        usable = usable.assign(set=one.name, copy=0)[schema.names]
+        one.rows.add(pa.Table.from_pandas(usable, schema, preserve_index=False))
 
 
 def _usable_rows(
-    name: str,
-    datasets: Sequence[str],
-    examples: Mapping[str, pd.DataFrame],
+    rows: pd.DataFrame,
+    seen: set[str],
+    index: NearIndex | None,
     spec: MixtureSpec,
     settings: PromptSettings,
     ledger: Ledger,
 ) -> pd.DataFrame:
-    """Return a set's rows with prompt, response and token counts, less what cannot be used."""
-    missing = [dataset for dataset in datasets if dataset not in examples]
-    if missing:
-        raise InputError(f"{ledger.item}: no training examples of {', '.join(missing)} were given")
-    rows = pd.concat([examples[dataset] for dataset in datasets], ignore_index=True)
+    """Return some of a set's rows with prompt, response and token counts, less what is useless.
+
+    `seen` and `index` hold the instructions of the rows before.
+    """
     ledger.count(READ, len(rows), len(rows))
     rows = _kept(rows, "no_response", rows["references"].map(len) > 0, ledger)
-    rows = _kept(rows, "duplicate_instruction", ~_is_duplicate(rows), ledger)
-    if spec.similarity is not None:
-        is_near = _is_near_duplicate(rows, spec.similarity)
-        rows = _kept(rows, "near_duplicate_instruction", ~is_near, ledger)
-    rows = rows.assign(set=name, copy=0, response=rows["references"].map(lambda texts: texts[0]))
+    rows = _kept(rows, "duplicate_instruction", ~_is_duplicate(rows, seen), ledger)
+    if index is not None:
+        rows = _kept(rows, "near_duplicate_instruction", ~_is_near_duplicate(rows, index), ledger)
+    rows = rows.assign(response=rows["references"].map(lambda texts: texts[0]))
     counts = np.array(count_tokens(rows["response"], settings.tokenizer), dtype=np.int64)
     has_end = settings.tokenizer.eos_token_id is not None
     rows["n_response_tokens"] = counts + int(has_end)  # as trained on: with the end token
@@ -205,26 +240,26 @@ def _kept(rows: pd.DataFrame, rule: str, keep: pd.Series, ledger: Ledger) -> pd.
     return chosen.reset_index(drop=True)
 
 
-def _is_duplicate(rows: pd.DataFrame) -> pd.Series:
+def _is_duplicate(rows: pd.DataFrame, seen: set[str]) -> pd.Series:
     """Mark instructions that stand earlier in the set (the paper: one set of unique examples).
 
     Questions and documents are left alone: a question may be asked of several contexts.
     """
-    is_instruction = rows["kind"] == INSTRUCTION_KIND
-    keys = [
-        instruction_key(instruction, context if isinstance(context, str) else None)
-        if asked
-        else identifier
-        for asked, instruction, context, identifier in zip(
-            is_instruction, rows["instruction"], rows["context"], rows["example_id"], strict=True
-        )
-    ]
-    return pd.Series(keys, index=rows.index).duplicated()
+    marks = []
+    for kind, instruction, context in zip(
+        rows["kind"], rows["instruction"], rows["context"], strict=True
+    ):
+        key = None
+        if kind == INSTRUCTION_KIND:
+            key = instruction_key(instruction, context if isinstance(context, str) else None)
+        marks.append(key in seen)
+        if key is not None:
+            seen.add(key)
+    return pd.Series(marks, index=rows.index, dtype=bool)
 
 
-def _is_near_duplicate(rows: pd.DataFrame, similarity: Similarity) -> pd.Series:
+def _is_near_duplicate(rows: pd.DataFrame, index: NearIndex) -> pd.Series:
     """Mark instructions that are near-duplicates of one that stands earlier and is kept."""
-    index = NearIndex(similarity)
     marks = [
         kind == INSTRUCTION_KIND and not index.add_unless_known(text)
         for kind, text in zip(rows["kind"], _compared_texts(rows), strict=True)
@@ -239,26 +274,26 @@ def _compared_texts(rows: pd.DataFrame) -> Iterator[str]:
         yield normalise(compared_text(*(part if isinstance(part, str) else None for part in parts)))
 
 
-def _unlike_validation(
-    train: Mapping[str, pd.DataFrame],
-    held_out: Mapping[str, pd.DataFrame],
-    similarity: Similarity,
-    ledgers: Mapping[str, Ledger],
-) -> dict[str, pd.DataFrame]:
+def _drop_like_validation(sets: Sequence[_Set], similarity: Similarity) -> None:
     """Drop training rows of every set that are near-duplicates of a validation row of any set."""
     index = NearIndex(similarity)
-    for rows in held_out.values():
-        for text in _compared_texts(rows):
+    for one in sets:
+        for _, text in _compared(one, one.held_out):
             index.add(text)
-    return {
-        name: _kept(
-            rows,
-            "near_duplicate_of_validation",
-            pd.Series([not index.find(text) for text in _compared_texts(rows)], index=rows.index),
-            ledgers[name],
-        )
-        for name, rows in train.items()
-    }
+    for one in sets:
+        training = frozenset(one.ids)
+        alike = {id_ for id_, text in _compared(one, training) if index.find(text)}
+        one.train.count("near_duplicate_of_validation", len(training), len(training) - len(alike))
+        one.ids = [id_ for id_ in one.ids if id_ not in alike]
+
+
+def _compared(one: _Set, wanted: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield id and folded text of the wanted rows of a set."""
+    for part in one.rows.parts(_COMPARED):
+        for start in range(0, len(part), _BATCH):
+            rows = part.slice(start, _BATCH).to_pandas()
+            rows = rows[rows["example_id"].isin(wanted)]
+            yield from zip(rows["example_id"], _compared_texts(rows), strict=True)
 
 
 def _with_prompts(rows: pd.DataFrame, settings: PromptSettings, ledger: Ledger) -> pd.DataFrame:
@@ -286,47 +321,85 @@ def _fitted(batch: list[dict[str, Any]], settings: PromptSettings) -> list[Fitte
     return fitted_prompts(batch, settings.template, settings.tasks, settings.tokenizer, limits)
 
 
-def _hold_out(
-    rows: pd.DataFrame, validation_size: int, seed: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return (training, validation) rows; a small set gives at most half of its rows."""
-    size = min(validation_size, len(rows) // 2)
+def _hold_out(one: _Set, validation_size: int, seed: int) -> None:
+    """Take validation rows out of those to train on; a small set gives at most half of its rows."""
+    size = min(validation_size, len(one.ids) // 2)
     if size < validation_size:
         _logger.warning("%d instead of %d rows held out of a small set", size, validation_size)
-    chosen = np.zeros(len(rows), dtype=bool)
-    chosen[_draw_order(rows, seed, "validation")[:size]] = True
-    return rows[~chosen].reset_index(drop=True), rows[chosen].reset_index(drop=True)
+    one.held_out = frozenset(_drawn(one.ids, size, seed, "validation"))
+    one.train.count("held_out_for_validation", len(one.ids), len(one.ids) - size)
+    one.validation.count(READ, len(one.ids), len(one.ids))
+    one.validation.count("kept_for_training", len(one.ids), size)
+    one.ids = [id_ for id_ in one.ids if id_ not in one.held_out]
 
 
-def _draw_order(rows: pd.DataFrame, seed: int, purpose: str) -> np.ndarray:
-    """Return the rows' places in the order of their draws, which depend on their ids alone."""
-    draws = [draw_fraction(seed, identifier, purpose) for identifier in rows["example_id"]]
-    return np.argsort(np.array(draws), kind="stable")
+def _drawn(ids: Sequence[str], size: int, seed: int, purpose: str) -> list[str]:
+    """Return `size` of the ids by draws that depend on each alone."""
+    draws = np.array([draw_fraction(seed, id_, purpose) for id_ in ids])
+    return [ids[place] for place in np.argsort(draws, kind="stable")[:size]]
 
 
-def _validation_ledger(mixture: str, name: str, n_usable: int, held_out: pd.DataFrame) -> Ledger:
-    ledger = Ledger("mixtures", f"{mixture}/{name}", "validation")
-    ledger.count(READ, n_usable, n_usable)
-    ledger.count("kept_for_training", n_usable, len(held_out))
-    return ledger
+def _refuse_empty(mixture: str, one: _Set) -> None:
+    if not one.ids or not one.held_out:
+        step = one.train.hungriest()
+        raise InputError(
+            f"mixtures.{mixture}: set {one.name} has too few rows to train and to validate on "
+            f"({len(one.ids)}); rule {step.rule} dropped most ({step.n_dropped} of {step.n_in})"
+        )
 
 
-def _too_few(mixture: str, name: str, ledger: Ledger) -> str:
-    step = ledger.hungriest()
-    return (
-        f"mixtures.{mixture}: set {name} has too few rows to train and to validate on "
-        f"({ledger.n_out}); rule {step.rule} dropped most ({step.n_dropped} of {step.n_in})"
-    )
+def _up_sample(sets: Sequence[_Set], seed: int) -> None:
+    """Give every set as many rows as the largest has."""
+    largest = max(len(one.ids) for one in sets)
+    for one in sets:
+        one.whole_copies, one.twice = copies(one.ids, largest, seed)
+        one.train.count("up_sampled", len(one.ids), largest)
 
 
-def _log_shares(mixture: str, train: Mapping[str, pd.DataFrame]) -> None:
-    total = sum(map(len, train.values()))
-    for name, rows in train.items():
+def _write(sets: Sequence[_Set], files: MixtureFiles) -> None:
+    """Write both tables in the order of their key, and check every set's ledgers against them."""
+    with (
+        writing_table(files.train, "mixture", files.metadata) as train,
+        writing_table(files.validation, "mixture", files.metadata) as validation,
+    ):
+        for one in sorted(sets, key=lambda one: one.name):
+            training, n_train, n_validation = frozenset(one.ids), 0, 0
+            for part in one.rows.parts():
+                rows = conform(part.to_pandas(), files.train, "mixture")
+                ids = rows["example_id"].to_pylist()
+                held_out = rows.filter(pa.array([id_ in one.held_out for id_ in ids]))
+                validation.write(held_out.to_pandas())
+                n_validation += len(held_out)
+                times = [
+                    one.whole_copies + (id_ in one.twice) if id_ in training else 0 for id_ in ids
+                ]
+                for repeated in _repeated(rows, np.array(times, dtype=np.int64)):
+                    train.write(repeated.to_pandas())
+                    n_train += len(repeated)
+            one.train.check(n_train)
+            one.validation.check(n_validation)
+
+
+def _repeated(rows: pa.Table, times: np.ndarray) -> Iterator[pa.Table]:
+    """Yield each row so many times, one after the other, its copies numbered from 0."""
+    place = rows.schema.get_field_index("copy")
+    for start in range(0, len(rows), _WRITTEN_AT_ONCE):
+        some = times[start : start + _WRITTEN_AT_ONCE]
+        places = start + np.repeat(np.arange(len(some)), some)
+        numbers = np.concatenate([np.arange(count) for count in some])
+        repeated = rows.take(places)
+        yield repeated.set_column(place, rows.schema.field(place), pa.array(numbers, pa.int64()))
+
+
+def _log_shares(mixture: str, sets: Sequence[_Set]) -> None:
+    for one in sets:
+        one.train.log()
+        one.validation.log()
         _logger.info(
             "%s: set %s has %d rows (%.1f %%), %d of them unique",
             mixture,
-            name,
-            len(rows),
-            100 * len(rows) / total,
-            int((rows["copy"] == 0).sum()),
+            one.name,
+            one.train.n_out,
+            100 / len(sets),
+            len(one.ids),
         )

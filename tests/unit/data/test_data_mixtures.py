@@ -1,6 +1,7 @@
 """Mixtures: unique instructions, held-out rows, up-sampling, token limits, accounting."""
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ from raw_samples import example
 
 from build_mixture import main as build
 from reset_tuning.data.mixtures import (
-    Mixture,
+    MixtureFiles,
     MixtureSpec,
     PromptSettings,
     build_mixture,
+    copies,
+    example_tables,
     load_tokenizer,
-    up_sample,
 )
+from reset_tuning.data.store import BUFFER_BYTES
 from reset_tuning.errors import InputError
 from reset_tuning.stats.ledger import check_ledger
 from reset_tuning.tables import read_table, write_table
@@ -50,11 +53,46 @@ def spec(**values: Any) -> MixtureSpec:
     return MixtureSpec.of("all", entry | values)
 
 
+@dataclass
+class Mixture:
+    """What a mixture's three tables hold."""
+
+    train: pd.DataFrame
+    validation: pd.DataFrame
+    ledger: pd.DataFrame
+
+
+def mixed(
+    folder: Path,
+    examples: dict[str, pd.DataFrame],
+    spec: MixtureSpec,
+    prompts: PromptSettings,
+    seed: int = 0,
+    buffer_bytes: int = BUFFER_BYTES,
+) -> Mixture:
+    """Write the examples, mix them and read what came of it."""
+    paths = []
+    for name, rows in examples.items():
+        paths.append(folder / f"{name}.parquet")
+        write_table(rows, paths[-1], "example")
+    files = MixtureFiles(folder / "out" / "train.parquet", folder / "out" / "validation.parquet")
+    tables = example_tables(paths)
+    ledger = build_mixture("all", tables, spec, prompts, seed, files, buffer_bytes)
+    assert {path.name for path in files.train.parent.iterdir()} == {
+        "train.parquet", "validation.parquet",
+    }  # fmt: skip
+    return Mixture(
+        read_table(files.train, "mixture"), read_table(files.validation, "mixture"), ledger
+    )
+
+
 @pytest.fixture
-def built(tokenizer: Any, template: dict) -> Any:
+def built(tokenizer: Any, template: dict, tmp_path_factory: pytest.TempPathFactory) -> Any:
     def build_one(examples: dict[str, pd.DataFrame], seed: int = 0, **values: Any) -> Mixture:
-        settings_ = PromptSettings(tokenizer, template, TASKS, values.pop("max_length", 300))
-        return build_mixture("all", examples, spec(**values), settings_, seed)
+        prompts = PromptSettings(tokenizer, template, TASKS, values.pop("max_length", 300))
+        buffer = values.pop("buffer_bytes", BUFFER_BYTES)
+        folder = tmp_path_factory.mktemp("mixture")
+        return mixed(folder, examples, spec(**values), prompts, seed, buffer)
 
     return build_one
 
@@ -180,7 +218,11 @@ def test_near_duplicate_instructions_are_dropped_once(built: Any) -> None:
 @settings(deadline=None, max_examples=15)
 @given(st.lists(st.integers(0, 12), min_size=10, max_size=30), st.integers(0, 3))
 def test_no_training_row_is_like_a_validation_row(
-    tokenizer: Any, template: dict, numbers: list[int], seed: int
+    tokenizer: Any,
+    template: dict,
+    tmp_path_factory: pytest.TempPathFactory,
+    numbers: list[int],
+    seed: int,
 ) -> None:
     """Questions in groups of near-duplicates: no group is on both sides."""
     rows = [
@@ -193,8 +235,9 @@ def test_no_training_row_is_like_a_validation_row(
         for n in range(30)
     ]
     wanted = spec(sets={"nq": ["nq"]}, validation_size=4, **NEAR)
-    settings_ = PromptSettings(tokenizer, template, TASKS, 4000)
-    mixture = build_mixture("all", {"nq": pd.DataFrame(rows)}, wanted, settings_, seed)
+    prompts = PromptSettings(tokenizer, template, TASKS, 4000)
+    folder = tmp_path_factory.mktemp("mixture")
+    mixture = mixed(folder, {"nq": pd.DataFrame(rows)}, wanted, prompts, seed)
     groups = [
         {question.split()[0] for question in part["question"] if "fisherman" in question}
         for part in (mixture.train, mixture.validation)
@@ -234,16 +277,56 @@ def test_unknown_choices_are_refused() -> None:
 
 @settings(deadline=None)
 @given(st.integers(1, 12), st.integers(0, 60), st.integers(0, 3))
-def test_up_sampling_is_even_and_numbered(n: int, more: int, seed: int) -> None:
-    rows = questions(n).assign(copy=0)
+def test_up_sampling_is_even(n: int, more: int, seed: int) -> None:
+    ids = [f"{number:016x}" for number in range(n)]
     size = n + more
-    grown = up_sample(rows, size, seed)
-    assert len(grown) == size and not grown.duplicated(["example_id", "copy"]).any()
-    times = Counter(grown["example_id"])
-    assert set(times.values()) <= {size // n, -(-size // n)} and len(times) == n
-    for identifier, copies in grown.groupby("example_id")["copy"]:
-        assert sorted(copies) == list(range(times[identifier]))
-    pd.testing.assert_frame_equal(grown, up_sample(rows, size, seed))
+    whole, twice = copies(ids, size, seed)
+    assert twice < set(ids) or not twice
+    assert whole * n + len(twice) == size and whole == size // n
+    assert copies(ids[::-1], size, seed) == (whole, twice), "the order of the rows decides nothing"
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    st.lists(st.integers(0, 2**63 - 1), unique=True, min_size=12, max_size=60),
+    st.integers(5, 11),
+    st.integers(1, 40_000),
+)
+def test_mixing_loses_and_invents_nothing(
+    tokenizer: Any,
+    template: dict,
+    tmp_path_factory: pytest.TempPathFactory,
+    numbers: list[int],
+    n_few: int,
+    buffer: int,
+) -> None:
+    """Any rows and any buffer: every row is in one part, whole, and as often as the ledger says."""
+    common = {"kind": "extractive_qa", "dataset": "nq", "context": "c"}
+    rows = [example(f"{n:016x}", question=f"Q {n}?", **common) for n in numbers]
+    few = pd.DataFrame(
+        [example(f"{2**63 + n:016x}", instruction=f"Say {n}.") for n in range(n_few)]
+    )
+    examples = {"nq": pd.DataFrame(rows), "dolly": few}
+    wanted = spec(sets={"instruction": ["dolly"], "nq": ["nq"]})
+    prompts = PromptSettings(tokenizer, template, TASKS, 300)
+    folders = [tmp_path_factory.mktemp("mixture") for _ in range(2)]
+    mixture = mixed(folders[0], examples, wanted, prompts, buffer_bytes=buffer)
+    whole = mixed(folders[1], examples, wanted, prompts)
+    for part in ("train", "validation"):
+        pd.testing.assert_frame_equal(getattr(mixture, part), getattr(whole, part))
+    check_ledger(mixture.ledger, "here")
+    parts = [set(part["example_id"]) for part in (mixture.train, mixture.validation)]
+    assert not parts[0] & parts[1]
+    assert parts[0] | parts[1] == {row["example_id"] for row in rows} | set(few["example_id"])
+    counts = Counter(zip(mixture.train["set"], mixture.train["example_id"], strict=True))
+    for name in ("instruction", "nq"):
+        times = [count for (set_name, _), count in counts.items() if set_name == name]
+        assert max(times) - min(times) <= 1 and sum(times) == len(mixture.train) // 2
+    for _, copied in mixture.train.groupby(["set", "example_id"]):
+        assert copied["copy"].tolist() == list(range(len(copied)))
+        assert copied["prompt"].nunique() == copied["response"].nunique() == 1
+    key = ["set", "example_id", "copy"]
+    assert mixture.train[key].equals(mixture.train[key].sort_values(key, ignore_index=True))
 
 
 def test_the_script_writes_what_the_tables_declare(
