@@ -21,9 +21,10 @@ class Context:
 
 
 @lru_cache(maxsize=256)
-def read_context(text: str) -> Context:
+def read_context(text: str, unicode: bool = False) -> Context:
     """Normalise a context once for all the answers given to it."""
-    lines = [line for line in map(normalise, text.splitlines()) if line]
+    normalised = (normalise(line, unicode) for line in text.splitlines())
+    lines = [line for line in normalised if line]
     tokens = [line.split() for line in lines]
     return Context(
         text=" ".join(lines),
@@ -72,11 +73,11 @@ def bigram_coverage(answer: str, context: Context) -> Score:
     return scored(sum(pair in context.bigrams for pair in pairs) / len(pairs))
 
 
-def exact_match(answer: str, references: list[str]) -> Score:
+def exact_match(answer: str, references: list[str], unicode: bool = False) -> Score:
     """Score 1 if the normalised answer equals any normalised reference; undefined without one."""
     if not references:
         return UNDEFINED
-    return scored(float(any(answer == normalise(reference) for reference in references)))
+    return scored(float(any(answer == normalise(reference, unicode) for reference in references)))
 
 
 def _bigrams(tokens: list[str]) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from reset_tuning.scoring.coverage import (
 )
 from reset_tuning.scoring.means import Means
 from reset_tuning.scoring.normalise import normalise
-from reset_tuning.scoring.table import EMPTY_OUTPUT, Score, is_empty
+from reset_tuning.scoring.table import EMPTY_OUTPUT, Score
 
 KINDS = ("extractive_qa",)
 _COVERAGES = {
@@ -28,20 +28,27 @@ _COVERAGES = {
 def score(
     rows: pd.DataFrame, spec: dict[str, Any], means: Means
 ) -> tuple[dict[str, list[Score]], dict[str, Any]]:
-    """Score extractive answers; return the scores by metric and the settings for the metadata."""
+    """Score extractive answers; return the scores by metric and the settings for the metadata.
+
+    An answer of which the normalisation leaves nothing ("The", "...") is an empty output: 0 in
+    every metric, also where a reference comes to nothing too.
+    """
+    unicode = spec.get("unicode", False)
     scores: dict[str, list[Score]] = {name: [] for name in ("exact_match", *_COVERAGES)}
     for output, text, references in zip(
         rows["output"], rows["context"], rows["references"], strict=True
     ):
-        for name, value in _score_one(output, text or "", references).items():
+        found = _score_one(output, text or "", references, unicode)
+        for name, value in found.items():
             scores[name].append(value)
-    settings = {"normalisation": "join -, / and 's; articles; punctuation; lower-case", "n": "1, 2"}
-    return scores, settings
+    order = "join -, / and 's; articles; punctuation; lower-case"
+    return scores, {"normalisation": order, "unicode": unicode, "n": "1, 2"}
 
 
-def _score_one(output: str, text: str, references: list[str]) -> dict[str, Score]:
-    if is_empty(output):
+def _score_one(output: str, text: str, references: list[str], unicode: bool) -> dict[str, Score]:
+    answer = normalise(output, unicode)
+    if not answer:
         return dict.fromkeys(("exact_match", *_COVERAGES), EMPTY_OUTPUT)
-    answer, context = normalise(output), read_context(text)
+    context = read_context(text, unicode)
     scores = {name: coverage(answer, context) for name, coverage in _COVERAGES.items()}
-    return scores | {"exact_match": exact_match(answer, references)}
+    return scores | {"exact_match": exact_match(answer, references, unicode)}

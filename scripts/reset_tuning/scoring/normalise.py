@@ -2,6 +2,9 @@
 
 import re
 import string
+import sys
+import unicodedata
+from functools import cache
 
 _SPACED_HYPHEN_OR_SLASH = re.compile(r"\s*([-/])\s*")
 _SPACE_BEFORE_POSSESSIVE = re.compile(r"\s+('s)\b", re.IGNORECASE)
@@ -9,7 +12,7 @@ _ARTICLE = re.compile(r"\b(a|an|the)\b", re.IGNORECASE)
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-def normalise(text: str) -> str:
+def normalise(text: str, unicode: bool = False) -> str:
     """Normalise a text as the paper does, in the order in which the paper names the steps.
 
     Spaces around hyphens and slashes and before 's are removed, then articles (in any case, since
@@ -17,15 +20,40 @@ def normalise(text: str) -> str:
     space collapsed. Articles are whole words of the raw text, so "A-Team" loses its "A" and
     "U.S.A." becomes "us": odd, but the same on both sides of every comparison.
 
+    `unicode` folds first what is written in several ways (compatibility forms, dashes, quotation
+    marks), and removes the punctuation of every script and not ASCII's alone.
+
     >>> normalise("The New York - based bank 's  profit")
     'new yorkbased banks profit'
     >>> normalise("an A / B test.")
     'b test'
     >>> normalise("The"), normalise("...")
     ('', '')
+    >>> normalise("1990–1995"), normalise("1990 – 1995", unicode=True), normalise("1990-1995")
+    ('1990–1995', '19901995', '19901995')
     """
+    if unicode:
+        text = unicodedata.normalize("NFKC", text).translate(_one_way())
     text = _SPACED_HYPHEN_OR_SLASH.sub(r"\1", text)
     text = _SPACE_BEFORE_POSSESSIVE.sub(r"\1", text)
     text = _ARTICLE.sub(" ", text)
-    text = text.translate(_NO_PUNCTUATION)
+    text = text.translate(_no_punctuation_of_any_script() if unicode else _NO_PUNCTUATION)
     return " ".join(text.lower().split())
+
+
+@cache
+def _one_way() -> dict[int, str]:
+    """Return the translation of dashes, the minus sign and quotation marks to ASCII's."""
+    table = dict.fromkeys(_of_category("Pd"), "-") | {0x2212: "-", 0x2044: "/", 0x2215: "/"}
+    table |= dict.fromkeys((0x2018, 0x2019, 0x201A, 0x201B, 0x2032, 0x02BC), "'")
+    return table | dict.fromkeys((0x201C, 0x201D, 0x201E, 0x201F, 0x2033, 0x00AB, 0x00BB), '"')
+
+
+@cache
+def _no_punctuation_of_any_script() -> dict[int, None]:
+    return dict.fromkeys([*_of_category("P"), *map(ord, string.punctuation)])
+
+
+def _of_category(start: str) -> list[int]:
+    codes = range(sys.maxunicode + 1)
+    return [code for code in codes if unicodedata.category(chr(code)).startswith(start)]

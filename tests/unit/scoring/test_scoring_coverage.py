@@ -1,4 +1,5 @@
 import doctest
+import unicodedata
 from importlib import import_module
 
 import pytest
@@ -48,6 +49,32 @@ def test_examples_in_docstrings(module: str) -> None:
 )
 def test_normalisation(text: str, expected: str) -> None:
     assert normalise(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1990–1995", "1990 - 1995"),
+        ("don’t", "don't"),
+        ("«Bergen»", "Bergen"),
+        ("the bank ’s money", "the bank's money"),
+        ("−5 °C", "-5 °C"),
+        ("ﬁsh", "fish"),
+        ("东京。", "东京"),
+        ("“The Red Owl”", "red owl"),
+    ],
+)
+def test_the_unicode_switch_folds_what_is_written_in_several_ways(one: str, other: str) -> None:
+    assert normalise(one) != normalise(other)
+    assert normalise(one, unicode=True) == normalise(other, unicode=True)
+
+
+@given(st.text())
+def test_the_unicode_switch_changes_no_ascii_text_and_may_be_applied_twice(text: str) -> None:
+    ascii_text = text.encode("ascii", "ignore").decode()
+    assert normalise(ascii_text, unicode=True) == normalise(ascii_text)
+    folded = normalise(text, unicode=True)
+    assert not any(unicodedata.category(sign).startswith("P") for sign in folded)
 
 
 @given(WORDS, WORDS, WORDS)

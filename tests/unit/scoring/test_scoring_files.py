@@ -59,6 +59,24 @@ def test_an_empty_output_scores_0_in_every_metric(write_outputs: Write) -> None:
     assert frame["status"].loc[0, "rouge_l"] == "empty_output"
 
 
+@pytest.mark.parametrize("answer", ["The", "a", "...", " an the ", "“”"])
+def test_an_answer_that_normalises_to_nothing_scores_0_also_where_the_reference_does(
+    write_outputs: Write, answer: str
+) -> None:
+    """An empty text stands in every context and equals an empty reference: 1 for saying nothing."""
+    files = write_outputs(extractive("1", answer) | {"references": ["The", "...", "A"]})
+    frame = scores(files, "lexical", LEXICAL | {"unicode": True})
+    assert set(frame["status"].loc[0]) == {"empty_output"} and set(frame["value"].loc[0]) == {0}
+
+
+def test_the_unicode_switch_reaches_answers_contexts_and_references(write_outputs: Write) -> None:
+    values = {"context": "It lasted from 1990 – 1995.", "references": ["1990—1995"]}
+    files = write_outputs(extractive("1", "1990-1995") | values)
+    assert set(scores(files, "lexical", LEXICAL)["value"].loc[0].dropna()) == {0}
+    folded = scores(files, "lexical", LEXICAL | {"unicode": True})["value"].loc[0]
+    assert set(folded.dropna()) == {1}
+
+
 def test_rouge_takes_the_best_reference(write_outputs: Write) -> None:
     files = write_outputs(
         summary("1", "A dog ran!"),
