@@ -159,32 +159,22 @@ def decoding_spec(wildcards):
 # ---------------------------------------------------------------- judge
 
 
-# How a judge is asked; changes rebuild nothing. Numbers go as text, which resources allow for all.
-JUDGE_MEANS = {
-    "mode": "live",
-    "concurrency": 8,
-    "canaries": True,
-    "price": {},
-    "max_budget": "none",
-    "max_failure_share": 1.0,
-    "requests_per_minute": "none",
-    "tokens_per_minute": "none",
-}
-
-
 def judge_spec(wildcards):
-    """What decides a judge's reply; how it is asked does not."""
-    spec = config["judges"][wildcards.judge]
-    return {key: value for key, value in spec.items() if key not in (*JUDGE_MEANS, "scale")}
+    return experiment.judge_spec(wildcards.judge)
 
 
 def judge_means(key):
-    """Return the function that reads how a judge is asked."""
+    """Return the function that reads how a judge is asked, as text, which resources allow for all."""
 
     def read(wildcards):
-        return str(config["judges"][wildcards.judge].get(key, JUDGE_MEANS[key]))
+        return str(experiment.judge_means(wildcards.judge, key))
 
     return read
+
+
+def judges_served(are_served):
+    """Pattern of the judges whose jobs start a server of their own, or of all others."""
+    return any_of(name for name in config["judges"] if experiment.is_served(name) == are_served)
 
 
 def judge_prices():
@@ -202,8 +192,17 @@ def judge_price(part):
 
 def judge_gpus(wildcards):
     """The GPUs of a server that the job starts."""
-    server = config["judges"][wildcards.judge].get("server")
-    return server.get("gpus", 0) if isinstance(server, dict) else 0
+    return experiment.judge_means(wildcards.judge, "gpus") if is_served(wildcards) else 0
+
+
+def judge_memory(wildcards):
+    """Memory of the client, and of a server that the job starts."""
+    server = 1000 * experiment.judge_means(wildcards.judge, "memory_gb")
+    return 2000 + (server if is_served(wildcards) else 0)
+
+
+def is_served(wildcards):
+    return experiment.is_served(wildcards.judge)
 
 
 def used_judges():
@@ -221,6 +220,7 @@ def judge_prompt(wildcards):
 def check_judge_keys(jobs):
     """Stop before the first job when one of them needs an API key that is not set."""
     asking = ("query_judge", "query_pool_judge", "validate_judge")
+    asking += tuple(f"{name}_served" for name in asking)
     judges = {job.wildcards.judge for job in jobs if job.rule.name in asking}
     for judge in sorted(judges):
         variable = config["judges"][judge].get("api_key_variable")
@@ -348,6 +348,10 @@ def what_if_scores():
 def labels_folder(name):
     """Return the folder of public human labels below $RESET_RAW_DIR."""
     return f"{os.environ.get('RESET_RAW_DIR', 'RESET_RAW_DIR-is-not-set')}/{name}"
+
+
+def summac_metrics():
+    return [name for name, spec in config["metrics"].items() if spec["kind"] == "summac"]
 
 
 def faithfulness_metrics():

@@ -1,17 +1,13 @@
 # LLM-as-a-Judge: asking and reading the reply are apart, so that a parser's fix costs nothing.
 
 
+# Compute nodes often have no internet, so judges are asked from where Snakemake runs. Those whose
+# server the job starts have rules of their own, which do run on compute nodes.
 localrules:
+    query_judge,
+    query_pool_judge,
     tabulate_judge_cost,
     tabulate_judge_drift,
-
-
-# Compute nodes often have no internet. A judge whose server the job starts needs a node of its own.
-if not any(isinstance(judge.get("server"), dict) for judge in config["judges"].values()):
-
-    localrules:
-        query_judge,
-        query_pool_judge,
 
 
 rule query_judge:
@@ -25,15 +21,19 @@ rule query_judge:
         "<logs>/query_judge/{run}/seed-{seed}/{checkpoint}/{judge}.log",
     benchmark:
         "<benchmarks>/query_judge/{run}/seed-{seed}/{checkpoint}/{judge}.jsonl"
+    wildcard_constraints:
+        judge=judges_served(False),
     conda:
         "../envs/judge.yaml"
     threads: 1
     resources:
         gpu=judge_gpus,
         nodes=1,
-        mem_mb=2000,
+        mem_mb=judge_memory,
         runtime="2d",
         records=config["paths"]["records"],
+        api_key_variable=judge_means("api_key_variable"),
+        ready_minutes=judge_means("ready_minutes"),
         concurrency=judge_means("concurrency"),
         mode=judge_means("mode"),
         canaries=judge_means("canaries"),
@@ -62,6 +62,16 @@ use rule query_judge as query_pool_judge with:
         "<logs>/query_pool_judge/{run}/seed-{seed}/{decoding}/{judge}.log",
     benchmark:
         "<benchmarks>/query_pool_judge/{run}/seed-{seed}/{decoding}/{judge}.jsonl"
+
+
+use rule query_judge as query_judge_served with:
+    wildcard_constraints:
+        judge=judges_served(True),
+
+
+use rule query_pool_judge as query_pool_judge_served with:
+    wildcard_constraints:
+        judge=judges_served(True),
 
 
 rule parse_judgments:

@@ -12,6 +12,7 @@ rule validation:
     input:
         "<results>/validation/judge_parsing.csv",
         "<results>/validation/faithfulness.csv",
+        [f"<results>/validation/{metric}.options.csv" for metric in summac_metrics()],
 
 
 rule validate_judging:
@@ -52,14 +53,20 @@ rule validate_judge:
         "<logs>/validate_judge/{judge}.log",
     benchmark:
         "<benchmarks>/validate_judge/{judge}.jsonl"
+    wildcard_constraints:
+        judge=judges_served(False),
     conda:
         "../envs/judge.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        gpu=judge_gpus,
+        nodes=1,
+        mem_mb=judge_memory,
         runtime="12h",
         folder=labels_folder("llm_judge"),
         records=config["paths"]["records"],
+        api_key_variable=judge_means("api_key_variable"),
+        ready_minutes=judge_means("ready_minutes"),
         concurrency=judge_means("concurrency"),
         mode=judge_means("mode"),
         max_budget=judge_means("max_budget"),
@@ -71,6 +78,11 @@ rule validate_judge:
         prompt=judge_prompt,
     script:
         "../scripts/validate_judge.py"
+
+
+use rule validate_judge as validate_judge_served with:
+    wildcard_constraints:
+        judge=judges_served(True),
 
 
 rule validate_faithfulness:
@@ -101,3 +113,36 @@ rule validate_faithfulness:
         max_rows=config.get("validation", {}).get("max_rows"),
     script:
         "../scripts/validate_faithfulness.py"
+
+
+rule validate_options:
+    """Show what each of SummaC's options does to its scores, on public human labels."""
+    output:
+        table=report(
+            "<results>/validation/{metric}.options.csv",
+            caption="../report/summac_options.rst",
+            category="Judges",
+            labels={"table": "options of SummaC"},
+        ),
+    log:
+        "<logs>/validate_options/{metric}.log",
+    benchmark:
+        "<benchmarks>/validate_options/{metric}.jsonl"
+    wildcard_constraints:
+        metric=any_of(summac_metrics()),
+    conda:
+        "../envs/judge.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        nodes=1,
+        mem_mb=32000,
+        runtime="1d",
+        folder=labels_folder("faithfulness_human"),
+        sidecar=f"results/{config['experiment']}/sidecars/scores",
+    params:
+        spec=metric_spec,
+        models=config.get("validation", {}).get("models", []),
+        max_rows=config.get("validation", {}).get("max_rows"),
+    script:
+        "../scripts/validate_options.py"

@@ -19,6 +19,8 @@ def main(
     spec: dict[str, Any],
     prompt: dict[str, str],
     records: str,
+    api_key_variable: str = "none",
+    ready_minutes: str = "30",
     concurrency: str = "8",
     mode: str = "live",
     canaries: str = "False",
@@ -48,7 +50,17 @@ def main(
         canaries=yaml.safe_load(CANARIES.read_text()) if canaries == "True" else (),
     )
     examples = [examples] if isinstance(examples, Path) else examples
+    spec = reached(spec, api_key_variable, ready_minutes)
     query_judge(outputs, examples, judgments, judge, spec, prompt, Path(records), limits, policy)
+
+
+def reached(spec: dict[str, Any], api_key_variable: str, ready_minutes: str) -> dict[str, Any]:
+    """Return a judge's spec with what says how to reach it and changes no reply."""
+    if api_key_variable != "none":
+        spec = spec | {"api_key_variable": api_key_variable}
+    if isinstance(spec.get("server"), dict):
+        spec = spec | {"server": spec["server"] | {"ready_minutes": float(ready_minutes)}}
+    return spec
 
 
 def number(text: str) -> float | None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from query_judge import number
+from query_judge import number, reached
 from reset_tuning.jobs import run
 
 
@@ -15,6 +15,8 @@ def main(
     spec: dict[str, Any],
     prompt: dict[str, str],
     records: str,
+    api_key_variable: str = "none",
+    ready_minutes: str = "30",
     concurrency: str = "8",
     mode: str = "live",
     max_budget: str = "none",
@@ -28,6 +30,7 @@ def main(
     price = {"prompt": float(prompt_price), "completion": float(completion_price)}
     policy = Policy(mode=mode, price=price, max_budget=number(max_budget))
     limits = Limits(concurrency=int(concurrency))
+    spec = reached(spec, api_key_variable, ready_minutes)
     tabulate_judge(Path(folder), table, judge, spec, prompt, Path(records), limits, policy)
 
 

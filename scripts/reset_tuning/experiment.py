@@ -20,6 +20,19 @@ _SOURCE_KEYS = {
     "local": ("type", "directory", "files", "licence", "access"),
     "miniature": ("type", "noise", "seed", "sizes", "licence"),
 }
+# How a judge is asked, with its defaults: changes rebuild nothing.
+JUDGE_MEANS: dict[str, Any] = {
+    "mode": "live",
+    "api_key_variable": "none",
+    "concurrency": 8,
+    "canaries": True,
+    "price": {},
+    "max_budget": "none",
+    "max_failure_share": 1.0,
+    "requests_per_minute": "none",
+    "tokens_per_minute": "none",
+}
+SERVER_MEANS: dict[str, Any] = {"gpus": 0, "memory_gb": 64, "ready_minutes": 30}
 MODEL_FILES = ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json")
 
 
@@ -245,6 +258,27 @@ class Experiment:
         """Return the judges of every evaluated checkpoint: the tables' judge comes first."""
         evaluation = self.config["evaluation"]
         return [evaluation["judge"], *evaluation.get("held_out", [])]
+
+    def judge_spec(self, judge: str) -> dict[str, Any]:
+        """Return what decides a judge's replies: not how it is asked, nor how they are read."""
+        spec = self.config["judges"][judge]
+        decisive = {k: value for k, value in spec.items() if k not in (*JUDGE_MEANS, "scale")}
+        if self.is_served(judge):
+            server = {k: v for k, v in spec["server"].items() if k not in SERVER_MEANS}
+            decisive["server"] = server
+        return decisive
+
+    def judge_means(self, judge: str, key: str) -> Any:
+        """Return one of JUDGE_MEANS, or of SERVER_MEANS, as the judge has it."""
+        spec = self.config["judges"][judge]
+        if key in SERVER_MEANS:
+            server = spec["server"] if self.is_served(judge) else {}
+            return server.get(key, SERVER_MEANS[key])
+        return spec.get(key, JUDGE_MEANS[key])
+
+    def is_served(self, judge: str) -> bool:
+        """Say whether a judge's jobs start a server by a command, so that they need its machine."""
+        return isinstance(self.config["judges"][judge].get("server"), dict)
 
     def evaluation_scorers(self) -> list[str]:
         """Return the score files of one evaluated checkpoint: the judges and every metric."""

@@ -173,7 +173,13 @@ def test_saying_a_default_again_rebuilds_nothing(miniature, tmp_path: Path) -> N
 
 def test_more_requests_at_once_rebuild_nothing(miniature, tmp_path: Path) -> None:
     launch = {"micro_batch_size": 4, "gradient_checkpointing": True, "resume_minutes": 5}
-    faster = {"judges": {"gpt-4": {"concurrency": 2}}, "generation": {"batch_tokens": 99}}
+    asked = {
+        "concurrency": 2,
+        "api_key_variable": "ANOTHER_NAME",
+        "max_budget": 3,
+        "mode": "replay",
+    }
+    faster = {"judges": {"gpt-4": asked}, "generation": {"batch_tokens": 99}}
     changed = overlay(tmp_path, faster | {"launch": launch})
     assert plan(miniature, "all", configs=changed) == {}
 

@@ -1,22 +1,26 @@
 """The provider's batch API: half the price, an answer within a day, and a job that can be resumed.
 
-A batch is known to the provider by the digest of its requests, which is in its metadata: a job
-that was killed after it had sent one finds it there again and pays for nothing twice.
+A batch is known by the digest of its requests, which the provider keeps in its metadata and a
+journal beside the records together with the requests' keys: a job that was killed, whether it was
+about to send a batch, waiting for it or collecting its answers, finds it there again and pays for
+nothing twice.
 """
 
 import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import openai
 
 from reset_tuning.errors import InputError
+from reset_tuning.journal import Journal
 from reset_tuning.judging.client import Limits, OnReply, make_client
-from reset_tuning.judging.replies import InvalidReply, JudgeReply, read_response
+from reset_tuning.judging.replies import BATCH, InvalidReply, JudgeReply, read_response
 from reset_tuning.judging.requests import JudgeRequest, in_parts
 from reset_tuning.judging.server import Endpoint
 
@@ -35,32 +39,71 @@ class Waiting:
     hours: float = 26.0
 
 
+class SentBatches(Journal):
+    """What was sent in which batch, and what of it has been collected.
+
+    A journal of {"batch", "sent"} and {"batch", "collected"}: a batch's digest and keys of its
+    requests. `open` are the keys of each batch that nobody has collected yet.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.open: dict[str, set[str]] = {}
+        collected: dict[str, set[str]] = {}
+        for line in self.lines():
+            try:
+                record = json.loads(line)
+                known = self.open if "sent" in record else collected
+                keys = record["sent"] if "sent" in record else record["collected"]
+                known.setdefault(record["batch"], set()).update(keys)
+            except (ValueError, KeyError, TypeError):
+                continue  # torn by a kill
+        for digest, keys in collected.items():
+            self.open.get(digest, set()).difference_update(keys)
+
+    def sending(self, digest: str, keys: Sequence[str]) -> None:
+        """Note a batch that is sent next."""
+        self.append([{"batch": digest, "sent": list(keys)}])
+
+    def collected(self, digest: str, keys: Sequence[str]) -> None:
+        """Note what a batch has been asked about: the next job sends anew what it left out."""
+        self.append([{"batch": digest, "collected": list(keys)}])
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A batch at the provider, and those of its requests that are wanted of it."""
+
+    digest: str
+    batch: Any
+    requests: Sequence[JudgeRequest]
+
+
 def ask_batch(
     requests: Sequence[JudgeRequest],
     endpoint: Endpoint,
     limits: Limits,
     on_reply: OnReply,
+    sent: SentBatches,
     waiting: Waiting | None = None,
 ) -> dict[str, JudgeReply]:
     """Send distinct requests as batches, wait for them, and return one reply by key for each.
 
-    The outcomes are those of `ask_all`; `on_reply` is called for each of them. Raises InputError
-    when the provider takes no batches, or lets one wait longer than `waiting.hours`.
+    Requests that an earlier job has sent are waited for and not sent again. The outcomes are those
+    of `ask_all`; `on_reply` is called for each of them. Raises InputError when the provider takes
+    no batches, or lets one wait longer than `waiting.hours`.
     """
     waiting = waiting or Waiting()
     client = make_client(endpoint, limits, openai.OpenAI, openai.DefaultHttpxClient)
     replies: dict[str, JudgeReply] = {}
     with client:
         try:
-            sent = [
-                (part, _submit(client, part)) for part in in_parts(requests, _REQUESTS_PER_BATCH)
-            ]
-            for part, batch in sent:
-                for request, reply in _collect(
-                    client, part, _finished(client, batch, waiting), endpoint
-                ):
+            for one in _all_sent(client, requests, sent):
+                batch = _finished(client, one.batch, waiting)
+                for request, reply in _collect(client, one.requests, batch, endpoint):
                     replies[request.key] = reply
                     on_reply(request, reply)
+                sent.collected(one.digest, [request.key for request in one.requests])
         except openai.OpenAIError as error:
             detail = " ".join(endpoint.hide_key(str(error)).split())[:300]
             raise InputError(
@@ -70,13 +113,38 @@ def ask_batch(
     return replies
 
 
-def _submit(client: openai.OpenAI, requests: Sequence[JudgeRequest]) -> Any:
-    """Return the batch with exactly these requests, sent now unless the provider has it already."""
-    digest = hashlib.sha256("".join(sorted(r.key for r in requests)).encode()).hexdigest()[:64]
-    for batch in client.batches.list(limit=100):
-        if (batch.metadata or {}).get(_LABEL) == digest and batch.status not in _LOST:
-            logging.info("found batch %s, %s", batch.id, batch.status)
-            return batch
+def _all_sent(
+    client: openai.OpenAI, requests: Sequence[JudgeRequest], sent: SentBatches
+) -> list[_Sent]:
+    """Return the batches that hold the requests: those of earlier jobs, and new ones."""
+    missing = {request.key: request for request in requests}
+    found = []
+    for digest, batch in _batches_of(client, sent.open, missing):
+        keys = [key for key in missing if key in sent.open[digest]]
+        if keys:
+            logging.info("found batch %s, %s, with %d requests", batch.id, batch.status, len(keys))
+            found.append(_Sent(digest, batch, [missing.pop(key) for key in keys]))
+    new = in_parts(list(missing.values()), _REQUESTS_PER_BATCH)
+    return found + [_submitted(client, part, sent) for part in new]
+
+
+def _batches_of(
+    client: openai.OpenAI, known: Mapping[str, Collection[str]], wanted: Iterable[str]
+) -> Iterator[tuple[str, Any]]:
+    """Yield digest and batch of what the provider has of known batches with a wanted request."""
+    wanted = set(wanted)
+    digests = {digest for digest, keys in known.items() if not wanted.isdisjoint(keys)}
+    for batch in client.batches.list(limit=100) if digests else ():
+        digest = (batch.metadata or {}).get(_LABEL)
+        # A batch that expired has answers too, which are paid for.
+        if digest in digests and (batch.status not in _LOST or batch.output_file_id):
+            yield digest, batch
+
+
+def _submitted(client: openai.OpenAI, requests: Sequence[JudgeRequest], sent: SentBatches) -> _Sent:
+    keys = [request.key for request in requests]
+    digest = hashlib.sha256("".join(sorted(keys)).encode()).hexdigest()
+    sent.sending(digest, keys)
     file = client.files.create(file=("requests.jsonl", _lines(requests)), purpose="batch")
     batch = client.batches.create(
         input_file_id=file.id,
@@ -85,7 +153,7 @@ def _submit(client: openai.OpenAI, requests: Sequence[JudgeRequest]) -> Any:
         metadata={_LABEL: digest},
     )
     logging.info("sent batch %s of %d requests", batch.id, len(requests))
-    return batch
+    return _Sent(digest, batch, requests)
 
 
 def _lines(requests: Sequence[JudgeRequest]) -> bytes:
@@ -134,6 +202,6 @@ def _reply(record: dict[str, Any], request: JudgeRequest) -> JudgeReply:
         kind = f"http_{status}" if status else "batch_error"
         return JudgeReply(request.model, error=f"{kind}: {detail}")
     try:
-        return read_response(json.dumps(body), request.model)
+        return replace(read_response(json.dumps(body), request.model), via=BATCH)
     except InvalidReply as invalid:
         return JudgeReply(request.model, error=f"invalid_reply: {invalid}")

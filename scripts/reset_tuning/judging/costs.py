@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from reset_tuning.judging.prices import Price
+from reset_tuning.judging.replies import BATCH, LIVE
 from reset_tuning.tables import read_table, table_schema, write_table
 
 STAGES = ("generations", "samples")
@@ -44,6 +45,7 @@ def _first_uses(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _cost(judge: str, stage: str, rows: pd.DataFrame, price: Price) -> dict[str, object]:
     paid = rows[rows["is_paid"]]
+    bought = paid["via"].fillna(LIVE)
     tokens = {name: int(paid[name].sum()) for name in ("prompt_tokens", "completion_tokens")}
     return {
         "judge": judge,
@@ -51,7 +53,13 @@ def _cost(judge: str, stage: str, rows: pd.DataFrame, price: Price) -> dict[str,
         "model": ", ".join(sorted(set(paid["model"]))),
         "n_rows": len(rows),
         "n_replies": len(paid),
+        "n_batch_replies": int((bought == BATCH).sum()),
         "n_failed": int(rows["error"].notna().sum()),
         **tokens,
-        "dollars": price.dollars(tokens["prompt_tokens"], tokens["completion_tokens"]),
+        "dollars": sum(
+            price.dollars(
+                int(some["prompt_tokens"].sum()), int(some["completion_tokens"].sum()), via
+            )
+            for via, some in paid.groupby(bought)
+        ),
     }

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from reset_tuning.errors import InputError
-from reset_tuning.judging.batch import Waiting, ask_batch
+from reset_tuning.judging.batch import SentBatches, Waiting, ask_batch
 from reset_tuning.judging.canaries import Canary, judge_canaries
 from reset_tuning.judging.claims import Claims
 from reset_tuning.judging.client import (
@@ -22,9 +22,9 @@ from reset_tuning.judging.client import (
     Limits,
     ask_all,
 )
-from reset_tuning.judging.prices import Budget, Price, estimate
+from reset_tuning.judging.prices import Budget, Price
 from reset_tuning.judging.records import Records
-from reset_tuning.judging.replies import EMPTY_OUTPUT, JudgeReply
+from reset_tuning.judging.replies import BATCH, EMPTY_OUTPUT, LIVE, JudgeReply
 from reset_tuning.judging.requests import JudgeRequest, build_request, in_parts
 from reset_tuning.judging.server import Endpoint, endpoint_name, judge_endpoint
 from reset_tuning.scoring.outputs import read_outputs
@@ -139,9 +139,9 @@ class _Session:
 
     def _budget(self, records: Records, missing: Sequence[JudgeRequest]) -> Budget:
         """Return the judge's budget, and log what the missing replies are expected to cost."""
-        price = Price.of(self.policy.price, is_batch=self.policy.mode == "batch")
-        budget = Budget(price, self.policy.max_budget, records.usage)
-        tokens, dollars = estimate(missing, records.usage, price)
+        via = BATCH if self.policy.mode == "batch" else LIVE
+        budget = Budget(Price.of(self.policy.price), self.policy.max_budget, records.usage, via)
+        tokens, dollars = budget.estimate(missing)
         limit = "no limit" if budget.limit is None else f"limit ${budget.limit:.2f}"
         logging.info(
             "%s: %d recorded replies, %d to ask for (about %d tokens, $%.2f); on record $%.2f, %s",
@@ -194,7 +194,10 @@ class _Session:
                 refused[request.key] = JudgeReply(request.model, error=f"{BUDGET}: not sent")
         if not admitted:
             return refused
-        return refused | ask_batch(admitted, endpoint, self.limits, finish, self.policy.waiting)
+        with SentBatches(records.directory / "batches") as sent:
+            return refused | ask_batch(
+                admitted, endpoint, self.limits, finish, sent, self.policy.waiting
+            )
 
     def _judge_canaries(self, endpoint: Endpoint, budget: Budget) -> None:
         judge_canaries(
@@ -315,4 +318,9 @@ def _judgment_rows(
         error=column("error", "str"),
         prompt_tokens=column("prompt_tokens", "Int64"),
         completion_tokens=column("completion_tokens", "Int64"),
+        via=pd.Series(
+            [None if reply.response is None else reply.via for reply in replies],
+            index=rows.index,
+            dtype="str",
+        ),
     )

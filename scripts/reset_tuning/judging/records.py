@@ -1,10 +1,10 @@
 """Records of judges' replies: append-only, addressed by content, safe for several jobs.
 
 Below <records>/<judge>/, a journal with one line {"key", "usage", "endpoint", "request",
-"response"} per reply, the response being the endpoint's raw text, and one line {"key", "failed_at",
-…, "error"} per request that got none. Replies cost money: nothing here is ever rewritten or
-deleted. A failure is asked for again by the next live job; it is kept so that a replay gives the
-same tables.
+"response"} per reply ("via" behind the usage where it came in a batch), the response being the
+endpoint's raw text, and one line {"key", "failed_at", …, "error"} per request that got none.
+Replies cost money: nothing here is ever rewritten or deleted. A failure is asked for again by the
+next live job; it is kept so that a replay gives the same tables.
 """
 
 import json
@@ -14,16 +14,18 @@ import re
 import socket
 import time
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from reset_tuning.journal import Journal
 from reset_tuning.judging.prices import Usage
-from reset_tuning.judging.replies import JudgeReply, read_response
+from reset_tuning.judging.replies import BATCH, LIVE, JudgeReply, read_response
 from reset_tuning.judging.requests import JudgeRequest
 
 _HEAD = re.compile(
-    rb'\{"key": "([0-9a-f]{64})", (?:"usage": \[(\d+|null), (\d+|null)\]|("failed_at"))'
+    rb'\{"key": "([0-9a-f]{64})", '
+    rb'(?:"usage": \[(\d+|null), (\d+|null)\](?:, "via": "(batch)")?|("failed_at"))'
 )
 
 
@@ -66,15 +68,17 @@ class Records(Journal):
             self.failures[request.key] = reply
         else:
             usage = [reply.prompt_tokens, reply.completion_tokens]
+            way = {} if reply.via == LIVE else {"via": reply.via}
             record = {
                 "key": request.key,
                 "usage": usage,
+                **way,
                 "endpoint": request.endpoint,
                 "request": request.body(),
                 "response": reply.response,
             }
             self.replies.setdefault(request.key, reply)
-            self.usage.add(*usage)
+            self.usage.add(*usage, reply.via)
         self.append([record])
 
     def _change_directory(self) -> None:
@@ -102,10 +106,9 @@ class Records(Journal):
         try:
             # Parsing them all would be slow: of another job's replies only the tokens count.
             if head and head[1].decode() not in self._keys:
-                if not head[4]:
-                    self.usage.add(
-                        *(None if text == b"null" else int(text) for text in head.group(2, 3))
-                    )
+                if not head[5]:
+                    tokens = (None if text == b"null" else int(text) for text in head.group(2, 3))
+                    self.usage.add(*tokens, BATCH if head[4] else LIVE)
                 return True
             self._take(json.loads(line))
         except (ValueError, KeyError, TypeError):
@@ -121,7 +124,8 @@ class Records(Journal):
                 self.failures[key] = JudgeReply(**{name: record[name] for name in fields})
             return
         reply = read_response(record["response"], record["request"]["model"])
-        self.usage.add(reply.prompt_tokens, reply.completion_tokens)
+        reply = replace(reply, via=record.get("via", LIVE))
+        self.usage.add(reply.prompt_tokens, reply.completion_tokens, reply.via)
         if key in self._keys:
             self.replies.setdefault(key, reply)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 CONTENT_FILTER = "content_filter"
 EMPTY_OUTPUT = "empty_output"
+LIVE, BATCH = "live", "batch"
 
 
 class InvalidReply(ValueError):
@@ -18,7 +19,8 @@ class JudgeReply:
 
     `reply` is the judge's text, verbatim; it is None with a finish reason for a refusal, and None
     with an `error` ("type: detail") when no reply came. `response` is the raw JSON text; `model`
-    and `fingerprint` are what the endpoint says that it ran.
+    and `fingerprint` are what the endpoint says that it ran. `via` is how it was bought: LIVE, or
+    through the provider's BATCH API, whose price is another.
     """
 
     model: str
@@ -29,6 +31,7 @@ class JudgeReply:
     completion_tokens: int | None = None
     fingerprint: str | None = None
     response: str | None = None
+    via: str = LIVE
 
 
 def read_response(text: str, requested_model: str) -> JudgeReply:

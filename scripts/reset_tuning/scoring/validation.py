@@ -39,7 +39,7 @@ def tabulate_validation(
 
     `metrics` are entries of the config; `max_rows` keeps a seeded sample of each set.
     """
-    labelled = _sampled(read_labelled(folder), max_rows)
+    labelled = labelled_sample(folder, max_rows)
     found = []
     for name, spec in metrics.items():
         scorer = import_module(MODULES[spec["kind"]])
@@ -112,7 +112,7 @@ def _validation_row(
     name: str, metric: str, dataset: str, rows: pd.DataFrame, settings: Mapping[str, Any]
 ) -> Row:
     known = rows[rows["value"].notna()]
-    accuracy, threshold = _held_out_accuracy(known)
+    accuracy, threshold = held_out_accuracy(known)
     labels, values = known["label"].to_numpy(), known["value"].to_numpy(dtype=float)
     logging.info("%s on %s: balanced accuracy %.3f of %d", metric, dataset, accuracy, len(known))
     return {
@@ -129,7 +129,7 @@ def _validation_row(
     }
 
 
-def _held_out_accuracy(rows: pd.DataFrame) -> tuple[float, str]:
+def held_out_accuracy(rows: pd.DataFrame) -> tuple[float, str]:
     """Return the balanced accuracy on rows whose threshold comes from others, and from which."""
     if {"val", "test"} <= set(rows["cut"]):
         parts = [("val", "test")]
@@ -151,8 +151,9 @@ def _held_out_accuracy(rows: pd.DataFrame) -> tuple[float, str]:
     return balanced_accuracy(np.concatenate(labels), np.concatenate(predicted)), origin
 
 
-def _sampled(rows: pd.DataFrame, max_rows: int | None) -> pd.DataFrame:
-    """Keep a seeded sample of each set's rows, as many of each part."""
+def labelled_sample(folder: Path, max_rows: int | None) -> pd.DataFrame:
+    """Return all labelled claims, or a seeded sample of each set's, as many of each part."""
+    rows = read_labelled(folder)
     if max_rows is None:
         return rows
     keys = zip(rows["context"], rows["output"], strict=True)

@@ -1,7 +1,11 @@
 """The batch API, against a real HTTP server that speaks it."""
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,9 +16,11 @@ from typing import Any
 import pytest
 from scripted import PROMPT, completion
 
+from helpers import ROOT
 from reset_tuning.errors import InputError
 from reset_tuning.judging.batch import Waiting
 from reset_tuning.judging.client import Limits
+from reset_tuning.judging.costs import tabulate_costs
 from reset_tuning.judging.query import Policy, query_judge
 from reset_tuning.tables import read_table
 
@@ -30,6 +36,7 @@ class Provider:
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
     looks: int = 2
     lost: str | None = None
+    answered: int = 0  # requests of a lost batch that were answered before it was lost
     refused: tuple[str, ...] = ()
 
     def upload(self, body: bytes) -> dict[str, Any]:
@@ -55,12 +62,16 @@ class Provider:
             self.files[f"{name}-output"] = "\n".join(self._answers(batch))
         return batch
 
+    @property
+    def sent(self) -> list[int]:
+        """The number of requests in each batch, in the order of sending."""
+        return [len(self.files[b["input_file_id"]].splitlines()) for b in self.batches.values()]
+
     def _answers(self, batch: dict[str, Any]) -> Iterator[str]:
-        for line in self.files[batch["input_file_id"]].splitlines()[::-1]:
+        lines = self.files[batch["input_file_id"]].splitlines()[::-1]
+        for line in lines[: self.answered] if self.lost else lines:
             request = json.loads(line)
             text = request["body"]["messages"][1]["content"]
-            if self.lost:
-                continue
             status = 400 if any(text.endswith(word) for word in self.refused) else 200
             body = {"error": "no"} if status == 400 else json.loads(completion(f"{text} [[6]]"))
             response = {"status_code": status, "request_id": "r", "body": body}
@@ -154,6 +165,113 @@ def test_a_lost_batch_is_sent_again_by_the_next_job(
     provider.lost = None
     assert query(files, provider, tmp_path)["error"].isna().all()
     assert len(provider.batches) == 2
+
+
+# A job in batch mode that is killed when it has stored two replies.
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+from reset_tuning.judging.batch import Waiting
+from reset_tuning.judging.client import Limits
+from reset_tuning.judging.query import Policy, query_judge
+from reset_tuning.judging.records import Records
+a = json.loads(sys.argv[1])
+store, stored = Records.store, []
+def store_and_die(self, request, reply):
+    store(self, request, reply)
+    stored.append(request)
+    if len(stored) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+Records.store = store_and_die
+query_judge(
+    Path(a["outputs"]), [Path(a["examples"])], Path(a["target"]), "gpt-4", a["spec"], a["prompt"],
+    Path(a["records"]), Limits(attempts=1), Policy(mode="batch", waiting=Waiting(0.01)),
+)
+"""
+
+
+def test_a_job_killed_while_it_collects_buys_nothing_again(
+    write_outputs: Write, provider: Provider, tmp_path: Path
+) -> None:
+    files = write_outputs([("q", text) for text in "abcdef"])
+    arguments = {
+        "outputs": str(files[0]), "examples": str(files[1][0]), "prompt": PROMPT,
+        "target": str(tmp_path / "raw.parquet"), "records": str(tmp_path / "records"),
+        "spec": {"kind": "openai", "model": "judge", "base_url": provider.base_url},
+    }  # fmt: skip
+    job = subprocess.run(
+        [sys.executable, "-c", KILLED, json.dumps(arguments)],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "scripts")}, check=False,
+    )  # fmt: skip
+    assert job.returncode == -signal.SIGKILL and provider.sent == [6]
+    frame = query(files, provider, tmp_path)
+    assert frame["error"].isna().all() and set(frame["via"]) == {"batch"}
+    assert provider.sent == [6], "the rest was in the batch that had been paid for"
+
+
+def test_only_what_no_batch_holds_is_sent(
+    write_outputs: Write, provider: Provider, tmp_path: Path
+) -> None:
+    """Rows were added while a batch was on its way, and others are no longer needed."""
+    provider.looks = 10**9
+    with pytest.raises(InputError, match="start again later"):
+        waiting = Waiting(poll_seconds=0.01, hours=0)
+        query(write_outputs([("q", t) for t in "abc"]), provider, tmp_path, waiting=waiting)
+    provider.looks = 1
+    frame = query(write_outputs([("q", t) for t in "bcde"]), provider, tmp_path)
+    assert frame["error"].isna().all() and provider.sent == [3, 2]
+    frame = query(write_outputs([("q", t) for t in "abcde"]), provider, tmp_path)
+    assert frame["error"].isna().all() and provider.sent == [3, 2], "a waits in the first batch"
+
+
+def test_what_a_batch_refused_is_sent_again(
+    write_outputs: Write, provider: Provider, tmp_path: Path
+) -> None:
+    files = write_outputs([("q", t) for t in "abc"])
+    provider.refused = ("b",)
+    assert query(files, provider, tmp_path)["error"].notna().tolist() == [False, True, False]
+    provider.refused = ()
+    assert query(files, provider, tmp_path)["error"].isna().all()
+    assert provider.sent == [3, 1]
+
+
+def test_answers_of_a_batch_that_expired_are_kept(
+    write_outputs: Write, provider: Provider, tmp_path: Path
+) -> None:
+    files = write_outputs([("q", t) for t in "abcd"])
+    provider.lost, provider.answered = "expired", 3
+    frame = query(files, provider, tmp_path)
+    assert frame["error"].str.startswith("batch_expired").sum() == 1
+    provider.lost = None
+    assert query(files, provider, tmp_path)["error"].isna().all()
+    assert provider.sent == [4, 1]
+
+
+def test_costs_and_budgets_count_each_reply_at_the_price_it_was_bought_at(
+    write_outputs: Write, provider: Provider, endpoint: Any, tmp_path: Path
+) -> None:
+    price = {"prompt": 0.0, "completion": 1_000_000.0, "batch_discount": 0.5}
+    query(write_outputs([("q", t) for t in "ab"]), provider, tmp_path, price=price)
+    live = Provider(base_url=endpoint.base_url)
+    spec = {"kind": "openai", "model": "judge", "base_url": live.base_url}
+    files, target = write_outputs([("q", t) for t in "cde"]), tmp_path / "live.parquet"
+    # Each reply has 5 completion tokens: two in a batch cost 5 dollars, a live one 5.
+    limit = 5 + 512 + 5 + 5
+    policy = Policy(price=price, max_budget=limit)
+    with pytest.raises(InputError, match=r"\$15\.00 are spent"):
+        query_judge(
+            *files, target, "gpt-4", spec | {"max_tokens": 512}, PROMPT, tmp_path / "records",
+            Limits(concurrency=1), Policy(price=price, max_budget=limit - 1),
+        )  # fmt: skip
+    query_judge(
+        *files, target, "gpt-4", spec | {"max_tokens": 512}, PROMPT, tmp_path / "records",
+        Limits(concurrency=1), policy,
+    )  # fmt: skip
+    stages = {"generations": [tmp_path / "raw.parquet"], "samples": [target]}
+    tabulate_costs(stages, {"gpt-4": price}, tmp_path / "cost.csv")
+    cost = read_table(tmp_path / "cost.csv", "judge_cost").set_index("stage")
+    assert cost["n_batch_replies"].to_dict() == {"generations": 2, "samples": 0}
+    assert cost["dollars"].to_dict() == {"generations": 5, "samples": 15}
 
 
 def test_a_budget_holds_for_batches_too(

@@ -211,7 +211,7 @@ def test_a_failure_to_store_stops_the_sending_in_one_sentence(endpoint: Endpoint
 
 def test_a_budget_admits_nothing_that_could_pass_it(endpoint: Endpoint) -> None:
     price, usage = Price(10, 30), Usage()
-    dearest, usual = price.most(request("0")), price.dollars(11, 5)
+    dearest, usual = Budget(price, None, usage).most(request("0")), price.dollars(11, 5)
     budget = Budget(price, dearest + 3.5 * usual, usage)
     replies = ask_all(
         [request(str(number)) for number in range(9)], Address(endpoint.base_url, KEY),
@@ -228,7 +228,7 @@ def test_a_budget_admits_nothing_that_could_pass_it(endpoint: Endpoint) -> None:
 def test_what_is_in_flight_counts_for_the_budget(endpoint: Endpoint) -> None:
     endpoint.default = Answer(seconds=0.2)
     price = Price(10, 30)
-    budget = Budget(price, 2.5 * price.most(request("0")), Usage())
+    budget = Budget(price, 2.5 * Budget(price, None, Usage()).most(request("0")), Usage())
     ask_all(
         [request(str(number)) for number in range(9)], Address(endpoint.base_url, KEY),
         Limits(concurrency=9), lambda *_: None, budget,

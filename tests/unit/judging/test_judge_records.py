@@ -4,6 +4,7 @@ from pathlib import Path
 
 from scripted import completion
 
+from reset_tuning.judging.prices import Price
 from reset_tuning.judging.records import Records
 from reset_tuning.judging.replies import JudgeReply, read_response
 from reset_tuning.judging.requests import JudgeRequest
@@ -95,7 +96,23 @@ def test_what_others_add_is_read_by_the_next_refresh(tmp_path: Path) -> None:
         for _ in range(2):
             mine.refresh()
             assert set(mine.replies) == {REQUEST.key, other.key}
-            assert (mine.usage.replies, mine.usage.prompt_tokens) == (2, 22)
+            assert (mine.usage.replies, mine.usage.prompt_tokens["live"]) == (2, 22)
+
+
+def test_how_a_reply_was_bought_is_on_record(tmp_path: Path) -> None:
+    other = replace(REQUEST, user="other")
+    with Records(tmp_path, "gpt-4") as records:
+        records.store(REQUEST, replace(REPLY, via="batch"))
+        records.store(other, REPLY)
+    records = Records(tmp_path, "gpt-4", [REQUEST.key])
+    records.refresh()
+    assert records.replies[REQUEST.key].via == "batch"
+    usage = Records(tmp_path, "gpt-4")
+    usage.refresh()  # of other jobs' replies only the tokens count
+    for found in (records.usage, usage.usage):
+        assert found.replies == 2
+        assert found.prompt_tokens == {"live": 11, "batch": 11}
+        assert found.dollars(Price(1e6, 1e6, batch_discount=0.5)) == 16 + 8
 
 
 def test_a_line_that_is_being_written_is_read_when_it_is_whole(tmp_path: Path) -> None:
