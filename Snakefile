@@ -29,6 +29,7 @@ report: "report/workflow.rst"
 
 include: "rules/common.smk"
 include: "rules/functions.smk"
+include: "rules/cluster.smk"
 include: "rules/targets.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
@@ -44,6 +45,7 @@ include: "rules/miniature.smk"
 
 onstart:
     check_judge_keys(workflow.dag.needrun_jobs())
+    refuse_second_writer(workflow.dag.needrun_jobs())
 
 
 onsuccess:

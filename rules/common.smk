@@ -1,7 +1,9 @@
 # The experiment behind the rules: configuration, path variables, wildcards and input functions.
 
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import yaml
@@ -15,6 +17,7 @@ from reset_tuning.data.fetch import local_files
 from reset_tuning.data.readers import check_formats
 from reset_tuning.errors import InputError
 from reset_tuning.experiment import MODEL_FILES, Experiment, Weights
+from reset_tuning.slurm import check_no_second_writer, comment_of, grown, remember_run
 
 normalise(config)
 try:
@@ -29,6 +32,12 @@ pathvars:
     results=f"results/{config['experiment']}",
     logs=f"results/{config['experiment']}/logs",
     benchmarks=f"results/{config['experiment']}/benchmarks",
+
+
+# An image with the packages of requirements.lock, for --sdm apptainer (docs/cluster.md).
+if "RESET_CONTAINER" in os.environ:
+
+    container: os.environ["RESET_CONTAINER"]
 
 
 def any_of(names):

@@ -47,8 +47,8 @@ rule prepare_split:
         "../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime="2h",
+        mem_mb=memory_mb(4000),
+        runtime=minutes(120),
     params:
         dataset="{dataset}",
         split="{split}",
@@ -75,8 +75,8 @@ rule build_mixture:
         "../envs/data.yaml"
     threads: 4
     resources:
-        mem_mb=32000,
-        runtime="3h",
+        mem_mb=memory_mb(32000),
+        runtime=minutes(180),
     params:
         mixture="{mixture}",
         spec=mixture_spec,
@@ -118,8 +118,8 @@ rule tabulate_data:
         "../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime="1h",
+        mem_mb=memory_mb(8000),
+        runtime=minutes(60),
     params:
         tokenizer_path=statistics_tokenizer_path,
         template=TEMPLATE,
@@ -155,8 +155,8 @@ rule report_overlaps:
         "../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime="2h",
+        mem_mb=memory_mb(8000),
+        runtime=minutes(120),
     params:
         datasets=experiment.datasets_with("test"),
         near_duplicates=config["near_duplicates"],
@@ -180,8 +180,8 @@ rule show_prompts:
         "../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=memory_mb(4000),
+        runtime=minutes(30),
     params:
         tokenizer_path=statistics_tokenizer_path,
         template=TEMPLATE,

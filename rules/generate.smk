@@ -18,8 +18,8 @@ rule generate_outputs:
     resources:
         gpu=1,
         nodes=1,
-        mem_mb=64000,
-        runtime="4h",
+        mem_mb=memory_mb(64000),
+        runtime=minutes(240),
         batch_tokens=config["generation"]["batch_tokens"],
     params:
         run="{run}",
@@ -55,8 +55,8 @@ rule sample_outputs:
     resources:
         gpu=1,
         nodes=1,
-        mem_mb=64000,
-        runtime="12h",
+        mem_mb=memory_mb(64000),
+        runtime=minutes(720),
         batch_tokens=config["generation"]["batch_tokens"],
     params:
         run="{run}",

@@ -2,10 +2,13 @@
 
 
 # Compute nodes often have no internet, so judges are asked from where Snakemake runs. Those whose
-# server the job starts have rules of their own, which do run on compute nodes.
+# server the job starts have rules of their own, which do run on compute nodes. Reading the replies
+# is a second's work: on a cluster it would spend more time waiting for a node.
 localrules:
     query_judge,
     query_pool_judge,
+    parse_judgments,
+    parse_pool_judgments,
     tabulate_judge_cost,
     tabulate_judge_drift,
 

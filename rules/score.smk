@@ -18,8 +18,8 @@ rule score_outputs:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory_mb(4000),
+        runtime=minutes(60),
     params:
         metric="{metric}",
         spec=metric_spec,
@@ -56,8 +56,8 @@ use rule score_outputs as score_entailment with:
     resources:
         gpu=1,
         nodes=1,
-        mem_mb=32000,
-        runtime="4h",
+        mem_mb=memory_mb(32000),
+        runtime=minutes(240),
         batch_size=metric_means("batch_size"),
         batch_tokens=metric_means("batch_tokens"),
     params:
@@ -80,8 +80,8 @@ use rule score_entailment as score_pool_entailment with:
     resources:
         gpu=1,
         nodes=1,
-        mem_mb=32000,
-        runtime="12h",
+        mem_mb=memory_mb(32000),
+        runtime=minutes(720),
         batch_size=metric_means("batch_size"),
         batch_tokens=metric_means("batch_tokens"),
 

@@ -23,8 +23,8 @@ rule select_samples:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=30,
+        mem_mb=memory_mb(8000),
+        runtime=minutes(30),
     params:
         selection="{selection}",
         spec=selection_entry,

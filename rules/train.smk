@@ -24,8 +24,8 @@ rule build_local_model:
         "../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=memory_mb(4000),
+        runtime=minutes(30),
     params:
         spec=model_build,
     script:
@@ -86,8 +86,8 @@ rule train:
         **LAUNCH,
         gpu=8,
         nodes=1,
-        mem_mb=400000,
-        runtime="24h",
+        mem_mb=memory_mb(400000),
+        runtime=minutes(1440),
     params:
         run="{run}",
         seed=lambda wildcards: int(wildcards.seed),

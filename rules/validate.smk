@@ -104,8 +104,8 @@ rule validate_faithfulness:
     resources:
         gpu=1,
         nodes=1,
-        mem_mb=32000,
-        runtime="8h",
+        mem_mb=memory_mb(32000),
+        runtime=minutes(480),
         folder=labels_folder("faithfulness_human"),
         sidecar=f"results/{config['experiment']}/sidecars/scores",
     params:

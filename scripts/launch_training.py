@@ -1,6 +1,7 @@
 """Train one run with one seed through torchrun and keep its best and last checkpoints."""
 
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from reset_tuning.training.launch import launch
 from reset_tuning.training.provenance import describe_training, training_identity
 from reset_tuning.training.settings import Launch, TrainingJob
 from reset_tuning.training.state import is_worth_keeping, stale_directory
+from reset_tuning.training.tenure import is_published, sole_trainer
 
 
 def main(
@@ -59,21 +61,25 @@ def main(
     )
     zero = [deepspeed] if isinstance(deepspeed, Path) else deepspeed
     identity = training_identity(job, [*base, *zero])
-    try:
-        report = launch(job, identity)
-    except BaseException:
-        if not is_worth_keeping(output):
-            shutil.rmtree(output, ignore_errors=True)
-        raise
-    finished = {output / "history.csv": history}
-    for checkpoint in ("best", "last"):
-        for name, file in MODEL_FILES.items():
-            finished[output / checkpoint / file] = weights[f"{checkpoint}_{name}"]
-    publish(finished)
-    with atomic_path(provenance) as temporary:
-        temporary.write_text(json.dumps(describe_training(identity, report), indent=2) + "\n")
-    shutil.rmtree(output)
-    shutil.rmtree(stale_directory(output), ignore_errors=True)
+    with sole_trainer(history.parent / ".claims") as gave_way:
+        if gave_way and is_published(provenance, identity):
+            logging.info("the job that was asked to give way had just put this training in place")
+            return
+        try:
+            report = launch(job, identity)
+        except BaseException:
+            if not is_worth_keeping(output):
+                shutil.rmtree(output, ignore_errors=True)
+            raise
+        finished = {output / "history.csv": history}
+        for checkpoint in ("best", "last"):
+            for name, file in MODEL_FILES.items():
+                finished[output / checkpoint / file] = weights[f"{checkpoint}_{name}"]
+        publish(finished)
+        with atomic_path(provenance) as temporary:
+            temporary.write_text(json.dumps(describe_training(identity, report), indent=2) + "\n")
+        shutil.rmtree(output)
+        shutil.rmtree(stale_directory(output), ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,11 @@ _WEIGHTS = (".safetensors", ".bin")
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that replaces it only if the block succeeds.
 
-    A job that dies halfway leaves no half-written output and the previous file untouched.
+    A job that dies halfway leaves no half-written output and the previous file untouched. The name
+    is no other process's: a job that its cluster lost sight of may still write the same file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         yield temporary
         temporary.replace(path)

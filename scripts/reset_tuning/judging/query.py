@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from reset_tuning.claims import Claims
 from reset_tuning.errors import InputError
 from reset_tuning.judging.batch import SentBatches, Waiting, ask_batch
 from reset_tuning.judging.canaries import Canary, judge_canaries
-from reset_tuning.judging.claims import Claims
 from reset_tuning.judging.client import (
     AUTHENTICATION,
     BUDGET,

@@ -11,10 +11,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
+
+import psutil
 
 from reset_tuning.errors import InputError
 from reset_tuning.training.failures import told
@@ -212,7 +214,7 @@ def _started(
 
     def forward(number: int, _: FrameType | None) -> None:
         logger.warning("%s is handed on to the training", signal.Signals(number).name)
-        process.send_signal(number)
+        tell_to_stop(process.pid)
 
     numbers = [getattr(signal, name) for name in FORWARDED_SIGNALS]
     previous = {number: signal.signal(number, forward) for number in numbers}
@@ -225,6 +227,32 @@ def _started(
             process.wait()
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def tell_to_stop(launcher: int) -> None:
+    """Ask the ranks below a torchrun, or srun, to keep their state and stop.
+
+    A cluster signals all processes of a job, and a second signal would kill a torchrun that is
+    already waiting for its ranks; so it is left out, and ranks take any number of signals. Before
+    there are ranks nothing is lost, and the launcher itself is ended.
+    """
+    program = psutil.Process(launcher)
+    with suppress(psutil.NoSuchProcess):
+        if program.name() == "srun":  # it hands on SIGUSR1, and takes others for itself
+            program.send_signal(signal.SIGUSR1)
+            return
+        ranks = [one for one in program.children(recursive=True) if _is_rank(one)]
+        for rank in ranks:
+            rank.send_signal(signal.SIGUSR1)
+        if not ranks:
+            program.terminate()
+
+
+def _is_rank(process: psutil.Process) -> bool:
+    try:
+        return str(WORKER) in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _log_lines(stream: IO[str] | None) -> tuple[str | None, bool]:

@@ -18,9 +18,9 @@ import pytest
 from scripted import PROMPT, Answer, Endpoint, completion
 
 from helpers import ROOT
+from reset_tuning.claims import Claims
 from reset_tuning.errors import InputError
 from reset_tuning.judging.canaries import tabulate_drift
-from reset_tuning.judging.claims import Claims
 from reset_tuning.judging.client import Limits
 from reset_tuning.judging.costs import tabulate_costs
 from reset_tuning.judging.parsing import parse_judgments

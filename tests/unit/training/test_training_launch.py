@@ -100,19 +100,29 @@ def test_torchrun_speaks_only_when_no_rank_did(caplog: pytest.LogCaptureFixture)
     assert "echo" not in caplog.text
 
 
-def test_a_signal_is_handed_on() -> None:
-    code = (
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+def test_a_signal_reaches_the_ranks_and_not_torchrun(number: int) -> None:
+    """Torchrun would not survive the second of two signals, and a cluster sends the first."""
+    rank = (
         "import signal, sys, time\n"
         "signal.signal(signal.SIGUSR1, lambda *_: sys.exit(75))\n"
-        "print('ready', flush=True)\n"
         "time.sleep(30)"
     )
-    timer = threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGUSR1))
+    command = [sys.executable, "-c", rank, str(launch.WORKER)]
+    torchrun = f"import subprocess, sys; sys.exit(subprocess.run({command}).returncode)"
+    timer = threading.Timer(2.0, os.kill, (os.getpid(), number))
     timer.start()
-    before = signal.getsignal(signal.SIGUSR1)
+    before = signal.getsignal(number)
     with pytest.raises(InputError, match="exit status 75"):
-        run(code)
-    assert signal.getsignal(signal.SIGUSR1) == before
+        run(torchrun)
+    assert signal.getsignal(number) == before
+
+
+def test_a_signal_before_there_are_ranks_ends_torchrun() -> None:
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGUSR1))
+    timer.start()
+    with pytest.raises(InputError, match="exit status -15"):
+        run("import time; time.sleep(30)")
 
 
 def test_large_models_keep_the_values_of_the_file() -> None:

@@ -1,9 +1,9 @@
-"""Who is asking for what: claims that let jobs share the work and pay for nothing twice.
+"""Who is doing what: claims that let jobs share work, and that keep two from doing the same.
 
-A claim is a file named by the request, made with O_EXCL, which is atomic on shared file systems
-too (no lock of any kind is used). A process keeps its claims alive by touching one file of its own;
-claims of a process that is gone are taken over. Claims are deleted once the reply is recorded, so
-the folder is empty between runs.
+A claim is a file named by the work, made with O_EXCL, which is atomic on shared file systems too
+(no lock of any kind is used). A process keeps its claims alive by touching one file of its own;
+claims of a process that is gone are taken over. Claims are deleted once the work is done, so the
+folder is empty between runs. Who cannot get a claim may leave a wish, which its holder can see.
 """
 
 import json
@@ -53,10 +53,10 @@ class Claims:
         self._own_file.unlink(missing_ok=True)
 
     def take(self, key: str) -> bool:
-        """Claim a request; return False when a living process has it.
+        """Claim some work; return False when a living process has it.
 
-        A claim does not say that nothing is on record: another process may have answered and
-        released it just before, so look at the records after the claim.
+        A claim does not say that the work is still to be done: another process may have done and
+        released it just before, so look at its results after the claim.
         """
         path = self._directory / key
         if not self._create(path) and not self._take_over(path):
@@ -64,10 +64,29 @@ class Claims:
         self._held.add(key)
         return True
 
+    def take_over(self, key: str, poll_seconds: float = 2.0) -> bool:
+        """Ask the holder for its claim until it is free; return whether there was one to ask."""
+        was_held = False
+        while not self.take(key):
+            if not was_held:
+                logging.warning("%s is held by another process, which is asked for it", key)
+            was_held = True
+            self._wish(key).touch()
+            time.sleep(poll_seconds)
+        self._wish(key).unlink(missing_ok=True)
+        return was_held
+
+    def is_wanted(self, key: str) -> bool:
+        """Tell whether another process asks for what this one holds."""
+        return self._wish(key).exists()
+
     def release(self, key: str) -> None:
-        """Give a claim back, after its reply is recorded or there will be none."""
+        """Give a claim back, after its work is done or will not be."""
         self._held.discard(key)
         (self._directory / key).unlink(missing_ok=True)
+
+    def _wish(self, key: str) -> Path:
+        return self._directory / f"{key}.wanted"
 
     @property
     def _owners(self) -> Path:
@@ -112,7 +131,7 @@ class Claims:
         if owner not in self._dead or not self._dead[owner]:
             self._dead[owner] = self._is_gone(owner)
             if self._dead[owner]:
-                logging.info("taking over what %s left unanswered", owner)
+                logging.info("taking over what %s left undone", owner)
         return self._dead[owner]
 
     def _is_gone(self, owner: str) -> bool:

@@ -1,0 +1,33 @@
+# What the rules ask of a cluster, and what a start must not do beside jobs that still run.
+
+# Limits of the site (docs/cluster.md): what a job that is tried again may grow to.
+MAX_RUNTIME = int(os.environ.get("RESET_MAX_RUNTIME", 24 * 60))
+MAX_MEMORY_MB = int(os.environ.get("RESET_MAX_MEMORY_MB", 0)) or None
+
+# SLURM warns the processes of a job by SIGUSR1 (--signal). It is meant for a training, which sets
+# a handler of its own; Snakemake and its shells would die of it.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+def memory_mb(start):
+    """Return the resource that asks for more memory at every attempt."""
+    return lambda wildcards, attempt: grown(start, attempt, MAX_MEMORY_MB)
+
+
+def minutes(start):
+    """Return the resource that asks for more time at every attempt."""
+    return lambda wildcards, attempt: grown(start, attempt, MAX_RUNTIME)
+
+
+def refuse_second_writer(jobs):
+    """Stop before the first job when SLURM still has one of an earlier run that makes the same."""
+    journal = Path(in_results("logs/slurm_runs.txt"))
+    comments = {comment_of(job.rule.name, job.wildcards) for job in jobs}
+    try:
+        check_no_second_writer(journal, comments)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+    executor = getattr(workflow.scheduler, "_executor", None)
+    if run_id := getattr(executor, "run_uuid", None):
+        remember_run(journal, run_id)

@@ -1,0 +1,42 @@
+"""One SLURM cluster for all tests of this folder, and clones of the workflow to run on it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from slurm_cluster import Clone, Cluster, running_cluster, why_no_cluster
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests of this folder, with the reason, where no cluster can be brought up."""
+    reason = why_no_cluster()
+    for item in items:
+        if item.get_closest_marker("slurm") and reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def whole_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(whole_cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster, without jobs before and after the test."""
+    yield whole_cluster
+    whole_cluster.clear()
+
+
+@pytest.fixture(scope="session")
+def prepared(whole_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone in which all is made that a training of `mtl` reads; to be copied, not changed."""
+    clone = Clone.fresh(tmp_path_factory.mktemp("prepared") / "workflow", whole_cluster)
+    target = "results/mini/mixtures/all/train.parquet"
+    clone.snakemake(target, "results/mini/runs/mtl.json", profile="").succeeded()
+    return clone
+
+
+@pytest.fixture
+def clone(prepared: Clone, cluster: Cluster, tmp_path: Path) -> Clone:
+    return prepared.copy(tmp_path / "workflow")

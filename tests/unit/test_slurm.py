@@ -1,0 +1,72 @@
+"""What is asked of SLURM before a start, and what a job asks of it."""
+
+from pathlib import Path
+
+import pytest
+
+from reset_tuning.errors import InputError
+from reset_tuning.slurm import (
+    HeldJob,
+    check_no_second_writer,
+    comment_of,
+    grown,
+    held_jobs,
+    remember_run,
+    training_memory_mb,
+)
+
+TRAIN = "rule_train_wildcards_mtl_1"
+
+
+@pytest.fixture
+def squeue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A squeue that prints what a file holds, or fails without it; asked.txt keeps its options."""
+    program = tmp_path / "squeue"
+    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked.txt\ncat {tmp_path}/held.txt\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    return tmp_path / "held.txt"
+
+
+def test_the_comment_is_that_of_the_plugin() -> None:
+    assert comment_of("train", ["mtl", "1"]) == TRAIN
+    assert comment_of("collect_scores", []) == "rule_collect_scores"
+
+
+def test_a_job_of_an_earlier_run_that_makes_the_same_stops_a_start(
+    squeue: Path, tmp_path: Path
+) -> None:
+    journal = tmp_path / "logs" / "slurm_runs.txt"
+    check_no_second_writer(journal, {TRAIN})  # the first run: nothing to ask
+    assert not (tmp_path / "asked.txt").exists()
+    remember_run(journal, "reset_a")
+    remember_run(journal, "reset_b")
+    squeue.write_text(f"17|RUNNING|{TRAIN}\n18|PENDING|rule_train_wildcards_other_1\n")
+    with pytest.raises(InputError, match=r"17 \(rule_train_wildcards_mtl_1, RUNNING\).*scancel 17"):
+        check_no_second_writer(journal, {TRAIN})
+    assert "--name=reset_a,reset_b" in (tmp_path / "asked.txt").read_text()
+    check_no_second_writer(journal, {"rule_train_wildcards_mtl_2"})
+
+
+def test_a_queue_that_cannot_be_read_stops_a_start(squeue: Path) -> None:
+    with pytest.raises(InputError, match="squeue does not answer"):
+        held_jobs(["reset_a"])
+    squeue.write_text("3|COMPLETING|a|b\n")
+    assert held_jobs(["reset_a"]) == [HeldJob("3", "COMPLETING", "a|b")]
+
+
+def test_without_slurm_nothing_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert held_jobs(["reset_a"]) == []
+
+
+def test_resources_grow_by_half_and_stop_at_the_limit() -> None:
+    assert [grown(1000, attempt) for attempt in (1, 2, 3)] == [1000, 1500, 2000]
+    assert [grown(60, attempt, most=80) for attempt in (1, 2)] == [60, 80]
+
+
+def test_the_memory_of_a_training_follows_the_models_size() -> None:
+    seven = training_memory_mb(6.74e9, ranks=8)
+    assert 200_000 < seven < 300_000
+    assert training_memory_mb(1.1e9, ranks=1) < 40_000
+    assert training_memory_mb(70e9, ranks=8) > 1_000_000

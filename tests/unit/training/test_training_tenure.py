@@ -1,0 +1,71 @@
+"""Two jobs of one training: the later one takes over, and no step is made twice."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+from runs import train, train_until
+
+from reset_tuning.files import sha256_of
+from reset_tuning.training.launch import WORKER
+from reset_tuning.training.tenure import is_published, sole_trainer
+
+_SUCCESSOR = """
+import sys
+from pathlib import Path
+from reset_tuning.training.tenure import sole_trainer
+with sole_trainer(Path(sys.argv[1])) as gave_way:
+    print(gave_way)
+"""
+
+
+def test_the_holder_is_told_and_gives_way(tmp_path: Path) -> None:
+    told = threading.Event()
+    with sole_trainer(tmp_path) as gave_way:
+        assert not gave_way
+        assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
+        signal.signal(signal.SIGUSR1, lambda *_: told.set())
+        successor = subprocess.Popen(
+            [sys.executable, "-c", _SUCCESSOR, str(tmp_path)],
+            env=os.environ | {"PYTHONPATH": str(WORKER.parent)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert told.wait(20)
+        assert successor.poll() is None, "it waits as long as this one holds the training"
+    assert successor.communicate(timeout=20)[0].strip() == "True"
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_what_was_put_in_place_meanwhile_is_recognised(tmp_path: Path) -> None:
+    provenance = tmp_path / "provenance.json"
+    identity = {"run": "toy", "inputs": {"a": "1"}}
+    assert not is_published(provenance, identity)
+    provenance.write_text('{"run": "toy", "inputs": {"a": "1"}, "python": "3"}')
+    assert is_published(provenance, identity)
+    assert not is_published(provenance, identity | {"run": "other"})
+    provenance.write_text("{")
+    assert not is_published(provenance, identity)
+
+
+@pytest.mark.slow
+def test_a_second_job_goes_on_from_the_state_of_the_first(world: Path, tmp_path: Path) -> None:
+    target = tmp_path / "seed-1"
+    slow = {"resume_minutes": 0}
+
+    def start_another(process: psutil.Process) -> None:
+        """Train in this process while the other still does, and note that it had to end."""
+        train(world, target, **slow)
+
+    status, log = train_until(world, target, "step 2: state kept", start_another, **slow)
+    assert status == 1
+    assert "another job was started for this training" in log
+    assert "training was stopped by SIGUSR1" in log
+    expected = train(world, tmp_path / "undisturbed")
+    for file in ("best/model.safetensors", "last/model.safetensors"):
+        assert sha256_of(target / file) == sha256_of(expected / file)
