@@ -19,7 +19,10 @@ HERE = Path(__file__).parent
 OVERLAYS = ("config/mini.yaml", "tests/e2e/tiny.yaml", "tests/slurm/tiny.yaml")
 _PORTS = 10
 # What a cluster's people would wait for is waited for in seconds here.
-_SHORT = ("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10")
+_SHORT = (
+    *("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10"),
+    *("--max-jobs-per-timespan", "100/1s"),
+)
 
 
 def why_no_cluster() -> str | None:
