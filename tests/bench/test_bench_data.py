@@ -23,6 +23,7 @@ COMPARED = 50_000  # rows for datasets.map, which is slow
 INSTRUCTIONS = 200_000
 WORDS = [f"{start}{end}" for start in "bcdfghklmnprstvw" for end in ("a", "ite", "or", "un", "ess")]
 DISTINCT = 1000
+ROWS_PER_FILE = 125_000
 
 # Prepares one split in a process of its own and says how long it took and how much memory.
 PREPARE = """
@@ -65,21 +66,25 @@ def distinct_rows() -> Iterator[dict[str, Any]]:
 
 
 def write_raw(folder: Path, n: int) -> Path:
-    """Write n rows as the hub's parquet and a manifest; return the folder.
+    """Write n rows as the hub's parquet files and a manifest; return the folder.
 
-    The distinct rows are repeated under queries of their own.
+    The distinct rows are repeated under queries of their own, in row groups of 1,000 and files of
+    125,000 rows (the hub's hold 116,000).
     """
     folder.mkdir(parents=True)
-    path = folder / "train.parquet"
     known = pa.Table.from_pylist(list(distinct_rows()))
     place = known.schema.get_field_index("query")
     queries = known["query"].to_pylist()
-    with pq.ParquetWriter(path, known.schema) as out:
-        for start in range(0, n, DISTINCT):
-            mine = [f"{query} {start + number}" for number, query in enumerate(queries)]
-            out.write_table(known.set_column(place, "query", pa.array(mine)))
-    file = {"path": path.name, "split": "train", "sha256": "", "bytes": path.stat().st_size}
-    (folder / "manifest.json").write_text(json.dumps({"files": [file]}))
+    files = []
+    for first in range(0, n, ROWS_PER_FILE):
+        path = folder / f"train-{first // ROWS_PER_FILE:05d}.parquet"
+        with pq.ParquetWriter(path, known.schema) as out:
+            for start in range(first, min(first + ROWS_PER_FILE, n), DISTINCT):
+                mine = [f"{query} {start + number}" for number, query in enumerate(queries)]
+                out.write_table(known.set_column(place, "query", pa.array(mine)))
+        size = path.stat().st_size
+        files.append({"path": path.name, "split": "train", "sha256": "", "bytes": size})
+    (folder / "manifest.json").write_text(json.dumps({"files": files}))
     return folder
 
 
@@ -121,7 +126,7 @@ def with_datasets(folder: Path, cache: Path) -> tuple[int, float]:
     started = time.process_time()
     data = datasets.load_dataset(
         "parquet",
-        data_files=str(folder / "train.parquet"),
+        data_files=str(folder / "train-*.parquet"),
         cache_dir=str(cache),
         split="train",
     )

@@ -26,6 +26,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from reset_tuning.errors import InputError
@@ -49,6 +50,7 @@ _PEEK = 4096
 _BOM = b"\xef\xbb\xbf"
 _JSON_SPACE = " \t\r\n"
 _PARQUET_ROWS = 1000
+_MOST_ROW_GROUPS = 500  # that are opened one by one: each opening reads about all of them
 _BROKEN_STREAM = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, OSError)
 
 
@@ -173,7 +175,8 @@ def _parquet_batches(path: Path, wanted: Sequence[str], cache: str) -> Iterator[
     """Yield a parquet file's rows as the `datasets` library streams them, in batches."""
     import datasets
 
-    known = pq.read_schema(path).names
+    metadata = pq.read_metadata(path)
+    known = metadata.schema.to_arrow_schema().names
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what is wrong is said by us, once
     rows = datasets.load_dataset(
         "parquet",
@@ -182,8 +185,13 @@ def _parquet_batches(path: Path, wanted: Sequence[str], cache: str) -> Iterator[
         streaming=True,
         columns=[column for column in wanted if column in known] or None,
         batch_size=_PARQUET_ROWS,
+        # Pre-buffering would keep every column chunk that was read until the file is closed.
+        fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=False),
         cache_dir=cache,
     )
+    if metadata.num_row_groups <= _MOST_ROW_GROUPS:
+        # Arrow reads up to a gigabyte ahead of us; a row group at a time it has nothing to read.
+        rows = rows.reshard()
     for table in rows.with_format("arrow").iter(_PARQUET_ROWS):
         yield from table.combine_chunks().to_batches()
 

@@ -82,10 +82,10 @@ def _handler(endpoint: Endpoint) -> type[BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def scripted_endpoint() -> Iterator[Endpoint]:
+def scripted_endpoint(port: int = 0) -> Iterator[Endpoint]:
     """Serve scripted answers on loopback."""
     state = Endpoint()
-    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(state)) as server:
+    with ThreadingHTTPServer(("127.0.0.1", port), _handler(state)) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
