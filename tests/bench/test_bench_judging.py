@@ -83,6 +83,7 @@ def test_many_requests_in_flight() -> None:
         f"\njudge at {LATENCY} s latency: {many:.0f} requests/s with {IN_FLIGHT} in flight, "
         f"{one:.1f} one by one: {many / one:.1f} x"
     )
+    assert many >= 15 * one
 
 
 def test_a_large_record_opens_fast_and_stays_small(tmp_path: Path) -> None:
@@ -123,3 +124,4 @@ def test_a_large_record_opens_fast_and_stays_small(tmp_path: Path) -> None:
         f"\n{RECORDS} replies ({size:.0f} MiB) open in {seconds:.2f} s, peak memory grows by "
         f"{grown:.0f} MiB, a second look costs {again * 1000:.1f} ms"
     )
+    assert seconds < 3 and grown < 100

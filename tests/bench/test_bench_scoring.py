@@ -42,6 +42,7 @@ def test_rouge_l_is_exact_and_fast(stemmer: bool) -> None:
     assert found == expected
     name = "with" if stemmer else "without"
     print(f"\nROUGE-L {name} stemmer: {ROUGE_PAIRS} equal scores, {slow / fast:.1f} x less CPU")
+    assert slow >= 10 * fast
 
 
 def natural_sentence(generator: random.Random) -> str:
@@ -88,9 +89,11 @@ def test_summac_reads_every_pair_of_sentences_once(tmp_path: Any) -> None:
         faster, same = cpu_seconds(lambda: other.score(pairs))
         assert np.abs(np.array(same) - np.array(expected)).max() <= 1e-6
         print(f"\nSummaC under onnxruntime: {slow / faster:.1f} x less CPU than the package")
+        assert slow >= 6 * faster
     difference = np.abs(np.array(found) - np.array(expected)).max()
     print(
         f"\nSummaC, {len(pairs)} samples of {DOCUMENTS} documents: {slow / fast:.1f} x less CPU "
         f"than the package, largest difference {difference:.1e}"
     )
     assert difference <= 1e-6
+    assert slow >= 3 * fast

@@ -167,6 +167,16 @@ def test_no_row_left(case: Case, records: dict) -> None:
     assert f"dataset {case.dataset}" in sentence
 
 
+def test_rules_that_leave_no_row_are_named(case: Case, records: dict) -> None:
+    nobody = [{"language": {"languages": ["Volapük"]}}]
+    if case.dataset in QUESTIONS:
+        nobody = ["no_answer", "no_context", *nobody]
+    sentence = case.refusal(lines(records[case.dataset]), filters=nobody)
+    n = len(records[case.dataset])
+    assert f"dataset {case.dataset}, split {case.split}: none of {n} records is left" in sentence
+    assert f"datasets.{case.dataset}.filters" in sentence
+
+
 @pytest.mark.parametrize("dataset", QUESTIONS)
 def test_questions_without_passages_are_counted(
     dataset: str, tmp_path: Path, experiment: Experiment, records: dict

@@ -46,3 +46,11 @@ def test_every_task_names_its_objective() -> None:
         assert f"**{task['aligned']}**" in table and f"| {name} | x |" in table
         bold = task["text"].replace(task["aligned"], f"**{task['aligned']}**")
         assert f"| {name} | {bold} |" in (ROOT / "config/README.md").read_text()
+
+
+@pytest.mark.parametrize("page", ["docs/data.md", "config/README.md"])
+def test_the_pages_show_the_instructions_with_their_objective_in_bold(page: str) -> None:
+    text = (ROOT / page).read_text()
+    for name, task in yaml.safe_load((ROOT / "resources/prompts/tasks.yaml").read_text()).items():
+        bold = task["text"].replace(task["aligned"], f"**{task['aligned']}**")
+        assert f"| {name} | {bold} | {task['source']}" in text
