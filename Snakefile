@@ -46,6 +46,7 @@ include: "rules/miniature.smk"
 onstart:
     check_judge_keys(workflow.dag.needrun_jobs())
     refuse_second_writer(workflow.dag.needrun_jobs())
+    check_generation_key(workflow.dag.needrun_jobs())
 
 
 onsuccess:

@@ -13,14 +13,14 @@ rule generate_outputs:
     benchmark:
         "<benchmarks>/generate_outputs/{run}/seed-{seed}/{checkpoint}.jsonl"
     conda:
-        "../envs/train.yaml"
+        GENERATION_ENVIRONMENT
     threads: 4
     resources:
-        gpu=1,
+        **GENERATION_MEANS,
+        gpu=GENERATION_GPUS,
         nodes=1,
         mem_mb=memory_mb(64000),
         runtime=minutes(240),
-        batch_tokens=config["generation"]["batch_tokens"],
     params:
         run="{run}",
         seed=lambda wildcards: int(wildcards.seed),
@@ -33,6 +33,7 @@ rule generate_outputs:
         template=TEMPLATE,
         tasks=TEST_TASKS,
         max_length=config["prompt"]["max_length"],
+        backend=GENERATION_BACKEND,
         sidecar=f"results/{config['experiment']}/sidecars/outputs",
     script:
         "../scripts/generate_outputs.py"
@@ -50,14 +51,14 @@ rule sample_outputs:
     benchmark:
         "<benchmarks>/sample_outputs/{run}/seed-{seed}/{decoding}.jsonl"
     conda:
-        "../envs/train.yaml"
+        GENERATION_ENVIRONMENT
     threads: 4
     resources:
-        gpu=1,
+        **GENERATION_MEANS,
+        gpu=GENERATION_GPUS,
         nodes=1,
         mem_mb=memory_mb(64000),
         runtime=minutes(720),
-        batch_tokens=config["generation"]["batch_tokens"],
     params:
         run="{run}",
         seed=lambda wildcards: int(wildcards.seed),
@@ -68,6 +69,7 @@ rule sample_outputs:
         dtype=lambda wildcards: root_model(wildcards)["dtype"],
         attention=lambda wildcards: root_model(wildcards)["attention"],
         max_length=config["prompt"]["max_length"],
+        backend=GENERATION_BACKEND,
         sidecar=f"results/{config['experiment']}/sidecars/outputs",
     script:
         "../scripts/sample_outputs.py"

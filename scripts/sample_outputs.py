@@ -6,11 +6,32 @@ from typing import Any
 from reset_tuning.jobs import run as run_job
 
 
-def main(*, pool: Path, samples: Path, batch_tokens: int, threads: int = 1, **job: Any) -> None:
+def main(
+    *,
+    pool: Path,
+    samples: Path,
+    batch_tokens: int,
+    threads: int = 1,
+    cpu_ranks: int = 1,
+    gpu_memory: str = "0.9",  # a resource is no fraction
+    concurrency: int = 16,
+    api_key_variable: str = "none",
+    ready_minutes: int = 30,
+    **job: Any,
+) -> None:
     # Resources are passed only when they stand here by name.
     from reset_tuning.sampling.generation import generation_job, sample_outputs
 
-    wanted = generation_job(batch_tokens=batch_tokens, threads=threads, **job)
+    wanted = generation_job(
+        batch_tokens=batch_tokens,
+        threads=threads,
+        cpu_ranks=cpu_ranks,
+        gpu_memory=float(gpu_memory),
+        concurrency=concurrency,
+        api_key_variable=api_key_variable,
+        ready_minutes=ready_minutes,
+        **job,
+    )
     sample_outputs(wanted, pool, samples)
 
 

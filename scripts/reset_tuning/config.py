@@ -49,6 +49,7 @@ def check_config(config: Config) -> None:
     """
     _check_schema(config)
     _check_models(config)
+    _check_generation(config)
     _check_lengths(config)
     _check_datasets(config)
     _check_mixtures(config)
@@ -132,6 +133,26 @@ def _check_models(config: Config) -> None:
             raise InputError(
                 f"config: models.{name} needs exactly one of hub, path and build; it has {found}."
             )
+
+
+def _check_generation(config: Config) -> None:
+    """Raise InputError for an endpoint without an address, or one that many models would share."""
+    generation = config["generation"]
+    if generation["backend"] != "endpoint":
+        return
+    places = [key for key in ("base_url", "server") if key in generation.get("endpoint", {})]
+    if len(places) != 1:
+        raise InputError(
+            "config: generation.backend endpoint needs exactly one of generation.endpoint.base_url "
+            f"and generation.endpoint.server; it has {' and '.join(places) or 'none'}."
+        )
+    name = generation["endpoint"].get("model")
+    parts = ("{run}", "{seed}", "{checkpoint}")
+    if name is not None and places == ["base_url"] and not all(part in name for part in parts):
+        raise InputError(
+            f"config: generation.endpoint.model is {name!r}; it must hold {', '.join(parts)}, or "
+            "one model would answer for all checkpoints."
+        )
 
 
 def _check_lengths(config: Config) -> None:

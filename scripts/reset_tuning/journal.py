@@ -5,22 +5,30 @@ files are read. Nothing is ever rewritten: the line that a killed process left t
 of its file, and readers skip it.
 """
 
+import hashlib
+import itertools
 import json
 import logging
 import os
 import socket
 import time
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
 from reset_tuning.errors import InputError
 
 _SYNC_SECONDS = 1.0  # what a machine that loses power may lose; a killed process loses nothing
+_LINE_START = b'{"key": "'
+_OFFSET_BITS = 44  # of a place; the bits above number the file
+_FEW = 4096  # keys that are found in a dictionary before they are sorted in
 
 
 class _Closing(ABC):
@@ -61,20 +69,23 @@ class Journal(_Closing):
         """The file that this process appends to; None before its first record."""
         return Path(str(self._stream.name)) if self._stream else None
 
-    def append(self, records: Iterable[Mapping[str, Any]]) -> None:
+    def append(self, records: Iterable[Mapping[str, Any]]) -> list[int]:
         """Append records; they survive the death of the process from when this returns.
 
-        Raises InputError when they cannot be written, as on a full disk.
+        Returns where each of them begins in `own_file`. Raises InputError when they cannot be
+        written, as on a full disk.
         """
-        lines = b"".join(json.dumps(record).encode() + b"\n" for record in records)
+        lines = [json.dumps(record).encode() + b"\n" for record in records]
         if not lines:
-            return
+            return []
         with self._told():
             if self._stream is None:
                 self._stream = self._new_file()
-            _write_all(self._stream, lines)
+            start = self._stream.tell()
+            _write_all(self._stream, b"".join(lines))
             if time.monotonic() - self._synced >= _SYNC_SECONDS:
                 self._sync()
+        return [*itertools.accumulate(map(len, lines[:-1]), initial=start)]
 
     def close(self) -> None:
         """Force what was appended to the disk and close its file."""
@@ -121,38 +132,115 @@ def _write_all(stream: FileIO, content: bytes) -> None:
         view = view[stream.write(view) :]
 
 
+class _Places:
+    """Where the result of every key stands: 16 bytes a key, by the first 8 bytes of its digest."""
+
+    def __init__(self, digests: array, places: array) -> None:
+        self._digests = np.array(digests, np.uint64)
+        self._places = np.array(places, np.int64)
+        self._sort()
+        self._added: dict[int, list[int]] = {}
+
+    def _sort(self) -> None:
+        order = np.argsort(self._digests, kind="stable")  # of equal keys the first one stays first
+        self._digests, self._places = self._digests[order], self._places[order]
+
+    def find(self, digest: int) -> list[int]:
+        """Return the places of a digest, the earliest first; other keys may share the digest."""
+        first, last = (
+            int(self._digests.searchsorted(np.uint64(digest), side)) for side in ("left", "right")
+        )
+        return [*self._places[first:last].tolist(), *self._added.get(digest, ())]
+
+    def add(self, digest: int, place: int) -> None:
+        """Note one more place."""
+        self._added.setdefault(digest, []).append(place)
+        if len(self._added) > max(_FEW, len(self._digests) // 8):
+            pairs = [(d, place) for d, places in self._added.items() for place in places]
+            digests, places = zip(*pairs, strict=True)
+            self._digests = np.append(self._digests, np.array(digests, np.uint64))
+            self._places = np.append(self._places, np.array(places, np.int64))
+            self._sort()
+            self._added = {}
+
+
 class Sidecar(_Closing):
     """Finished results by key, kept in a journal so that no job repeats them.
 
     A key is a digest of all that its result depends on; a result is anything that JSON holds.
-    Without a directory nothing outlives the process.
+    Memory holds only where the results stand. Without a directory nothing outlives the process.
     """
 
     def __init__(self, directory: Path | None) -> None:
         self._journal = Journal(directory) if directory else None
-        self._known: dict[str, Any] = {}
-        torn = 0
-        for line in self._journal.lines() if self._journal else ():
-            try:
-                record = json.loads(line)
-                self._known.setdefault(record["key"], record["result"])
-            except (ValueError, KeyError, TypeError):
-                torn += 1
-        if torn:
-            logging.warning("skipped %d torn lines under %s", torn, directory)
+        self._known: dict[str, Any] = {}  # without a journal
+        self._files = sorted(directory.glob("*.jsonl")) if directory else []
+        self._streams: dict[int, BufferedReader] = {}
+        self._n_torn = 0
+        found = array("Q"), array("q")
+        for number, path in enumerate(self._files):
+            for digest, offset in self._scan(path):
+                found[0].append(digest)
+                found[1].append(number << _OFFSET_BITS | offset)
+        self._places = _Places(*found)
+        if self._n_torn:
+            logging.warning("skipped %d torn lines under %s", self._n_torn, directory)
+
+    def _scan(self, path: Path) -> Iterator[tuple[int, int]]:
+        """Yield the digest and the offset of every whole line of a file."""
+        offset = 0
+        with path.open("rb") as stream:
+            for line in stream:
+                if line.startswith(_LINE_START) and line.endswith(b"}\n"):
+                    yield _digest(line.split(b'"', 4)[3]), offset
+                else:
+                    self._n_torn += 1
+                offset += len(line)
 
     def get(self, key: str) -> Any | None:
         """Return a known result, or None."""
-        return self._known.get(key)
+        if self._journal is None:
+            return self._known.get(key)
+        for place in self._places.find(_digest(key.encode())):
+            record = self._read(place)
+            if record is not None and record["key"] == key:
+                return record["result"]
+        return None
+
+    def _read(self, place: int) -> Any | None:
+        number, offset = place >> _OFFSET_BITS, place & ((1 << _OFFSET_BITS) - 1)
+        if number not in self._streams:
+            self._streams[number] = self._files[number].open("rb")
+        self._streams[number].seek(offset)
+        try:
+            return json.loads(self._streams[number].readline())
+        except ValueError:
+            logging.warning("%s has a damaged line: its result is made again", self._files[number])
+            return None
 
     def add(self, results: Iterable[tuple[str, Any]]) -> None:
         """Store results; they survive the death of the process from when this returns."""
         results = list(results)
-        self._known.update(results)
-        if self._journal:
-            self._journal.append({"key": key, "result": result} for key, result in results)
+        if self._journal is None:
+            self._known.update(results)
+        elif results:
+            offsets = self._journal.append({"key": k, "result": result} for k, result in results)
+            own = self._journal.own_file
+            assert own is not None
+            if not self._files or self._files[-1] != own:
+                self._files.append(own)
+            number = len(self._files) - 1
+            for (key, _), offset in zip(results, offsets, strict=True):
+                self._places.add(_digest(key.encode()), number << _OFFSET_BITS | offset)
 
     def close(self) -> None:
         """Force what was stored to the disk."""
+        for stream in self._streams.values():
+            stream.close()
+        self._streams = {}
         if self._journal:
             self._journal.close()
+
+
+def _digest(key: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")

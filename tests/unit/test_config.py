@@ -95,6 +95,26 @@ FAULTS = {
         "gpt-4",
     ),
     "no seeds": ({"seeds": []}, "seeds", ""),
+    "unknown backend": (
+        {"generation": {"backend": "tgi"}},
+        "generation.backend is 'tgi'",
+        "transformers, vllm, endpoint",
+    ),
+    "endpoint without an address": (
+        {"generation": {"backend": "endpoint"}},
+        "exactly one of generation.endpoint.base_url and generation.endpoint.server",
+        "it has none",
+    ),
+    "one name for all checkpoints": (
+        {"generation": {"backend": "endpoint", "endpoint": {"base_url": "http://x", "model": "m"}}},
+        "generation.endpoint.model is 'm'",
+        "one model would answer for all checkpoints",
+    ),
+    "temperature 0 in a grid": (
+        {"decodings": {"reset": {"temperatures": [0.0, 0.5]}}},
+        "decodings.reset.temperatures.0 is 0.0",
+        "more than 0",
+    ),
     "unknown key of a decoding": (
         {"decodings": {"reset": {"max_new_tokns": 3}}},
         "unknown key decodings.reset.max_new_tokns",
@@ -146,7 +166,15 @@ def test_each_fault_is_one_sentence(overlay: dict[str, Any], where: str, what: s
     assert "\n" not in sentence and sentence.endswith(".")
 
 
-@pytest.mark.parametrize("overlay", [{}, MINI, LOCAL_RAW], ids=["paper", "mini", "local_raw"])
+SERVED = {"generation": {"backend": "endpoint", "endpoint": {"base_url": "http://127.0.0.1/v1"}}}
+LITERAL = {"decodings": {"reset": {"top_k_temperature": "literal"}}}
+
+
+@pytest.mark.parametrize(
+    "overlay",
+    [{}, MINI, LOCAL_RAW, SERVED, LITERAL],
+    ids=["paper", "mini", "local_raw", "served", "literal"],
+)
 def test_shipped_configurations_are_valid(overlay: dict[str, Any]) -> None:
     assert build(overlay).points()
 

@@ -12,7 +12,7 @@ import openai
 from reset_tuning.errors import InputError
 from reset_tuning.judging.pacing import Pace
 from reset_tuning.judging.prices import Budget, Price, Usage
-from reset_tuning.judging.replies import CONTENT_FILTER, InvalidReply, JudgeReply, read_response
+from reset_tuning.judging.replies import CONTENT_FILTER, InvalidReply, JudgeReply
 from reset_tuning.judging.requests import JudgeRequest
 from reset_tuning.judging.server import Endpoint
 from reset_tuning.scoring.progress import Progress
@@ -75,17 +75,21 @@ def ask_all(
     on_reply: OnReply,
     budget: Budget | None = None,
     total: int = 0,
+    done: str = "judged",
 ) -> dict[str, JudgeReply]:
     """Send distinct requests and return one reply by key for each of them.
 
-    `requests` are taken one by one when there is room for another; `total` is for the log.
+    `requests` are taken one by one when there is room for another; `total` and what is `done` are
+    for the log.
     `on_reply` is called for every outcome, at once, before the same worker sends its next request.
     No failure of the endpoint raises: a request without a reply has an `error` "type: detail". An
     InputError of `on_reply` stops the sending and is raised.
     """
     budget = budget or Budget(Price(), None, Usage())
     try:
-        return asyncio.run(_ask_all(requests, endpoint, limits, on_reply, budget, total))
+        return asyncio.run(
+            _ask_all(requests, endpoint, limits, on_reply, budget, Progress(done, total))
+        )
     except* InputError as group:
         raise _first(group) from None
 
@@ -101,16 +105,15 @@ async def _ask_all(
     limits: Limits,
     on_reply: OnReply,
     budget: Budget,
-    total: int,
+    progress: Progress,
 ) -> dict[str, JudgeReply]:
     client = make_client(endpoint, limits, openai.AsyncOpenAI, openai.DefaultAsyncHttpxClient)
-    logging.info("judging at %s", client.base_url)
+    logging.info("asking %s", client.base_url)
     pace = Pace(limits.requests_per_minute, limits.tokens_per_minute)
-    progress = Progress("judged", total)
     job = _Job(client, limits, endpoint, on_reply, progress, pace, budget)
     queue = iter(requests)
     async with client, asyncio.TaskGroup() as workers:
-        for _ in range(min(limits.concurrency, total or limits.concurrency)):
+        for _ in range(min(limits.concurrency, progress.total or limits.concurrency)):
             workers.create_task(_work(job, queue))
     return job.replies
 
@@ -165,9 +168,9 @@ async def _ask(job: _Job, request: JudgeRequest) -> JudgeReply:
 async def _attempt(job: _Job, request: JudgeRequest) -> JudgeReply | Failure:
     """Send one request once."""
     try:
-        raw = await job.client.chat.completions.with_raw_response.create(**request.body())
+        raw = await request.send(job.client)
         # An endpoint that repeats the key would have it written to the records and the tables.
-        return read_response(job.endpoint.hide_key(raw.text), request.model)
+        return request.read(job.endpoint.hide_key(raw.text))
     except InvalidReply as error:
         return Failure("invalid_reply", str(error))
     except openai.APITimeoutError as error:

@@ -1,4 +1,4 @@
-"""A judge's server inside the job: started, waited for, and gone when the job is."""
+"""A server inside the job: started, waited for, and gone when the job is."""
 
 import http.client
 import logging
@@ -23,12 +23,13 @@ _LAST_LINES = 15
 
 
 @contextmanager
-def running_server(server: Mapping[str, Any], model: str, judge: str) -> Iterator[str]:
+def running_server(server: Mapping[str, Any], model: str, key: str) -> Iterator[str]:
     """Start `server.command` on a free port, yield its base URL when it answers, and stop it.
 
     `{model}` and `{port}` in the command are filled in: "vllm serve {model} --port {port}". It runs
     under a supervisor that stops it, with all its children, as soon as this process is gone.
-    Raises InputError when it ends or does not answer within `server.ready_minutes`.
+    Raises InputError, which names the configuration's `key`, when it ends or does not answer within
+    `server.ready_minutes`.
     """
     port = _free_port()
     command = [
@@ -36,7 +37,7 @@ def running_server(server: Mapping[str, Any], model: str, judge: str) -> Iterato
         for word in shlex.split(server["command"])
     ]
     with tempfile.TemporaryFile() as output:
-        logging.info("%s: starting %s", judge, shlex.join(command))
+        logging.info("%s: starting %s", key, shlex.join(command))
         process = subprocess.Popen(
             [sys.executable, supervise.__file__, *command],
             stdin=subprocess.PIPE,
@@ -45,13 +46,13 @@ def running_server(server: Mapping[str, Any], model: str, judge: str) -> Iterato
         )
         try:
             minutes = float(server.get("ready_minutes", _READY_MINUTES))
-            _wait_until_ready(process, port, minutes, judge, output)
+            _wait_until_ready(process, port, minutes, key, output)
             yield f"http://{_LOOPBACK}:{port}/v1"
         finally:
             assert process.stdin is not None
             process.stdin.close()  # tells the supervisor to stop the server
             process.wait(_STOP_SECONDS)
-            logging.info("%s: server stopped", judge)
+            logging.info("%s: server stopped", key)
 
 
 def _free_port() -> int:
@@ -61,7 +62,7 @@ def _free_port() -> int:
 
 
 def _wait_until_ready(
-    process: subprocess.Popen, port: int, minutes: float, judge: str, output: Any
+    process: subprocess.Popen, port: int, minutes: float, key: str, output: Any
 ) -> None:
     deadline = time.monotonic() + 60 * minutes
     while not _answers(port):
@@ -73,10 +74,10 @@ def _wait_until_ready(
             time.sleep(_POLL_SECONDS)
             continue
         raise InputError(
-            f"the server of judges.{judge} {problem}; correct server.command or raise "
+            f"the server of {key} {problem}; correct server.command or raise "
             f"server.ready_minutes (its last output: {_last_output(output)})"
         )
-    logging.info("%s: the server answers", judge)
+    logging.info("%s: the server answers", key)
 
 
 def _answers(port: int) -> bool:

@@ -40,7 +40,7 @@ def read_response(text: str, requested_model: str) -> JudgeReply:
     Endpoints and their proxies are known to answer 200 with an HTML page, with truncated JSON, and
     with JSON that has no choices or no text.
     """
-    body = _json_object(text)
+    body = json_object(text)
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise InvalidReply(f"the reply has no choices: {_start(text)}")
@@ -58,7 +58,8 @@ def read_response(text: str, requested_model: str) -> JudgeReply:
     )
 
 
-def _json_object(text: str) -> dict[str, Any]:
+def json_object(text: str) -> dict[str, Any]:
+    """Return the JSON object of a response's body; raise InvalidReply for anything else."""
     try:
         body = json.loads(text)
     except ValueError as error:

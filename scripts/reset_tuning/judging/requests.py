@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from reset_tuning.errors import InputError
+from reset_tuning.judging.replies import JudgeReply, read_response
 from reset_tuning.judging.server import endpoint_name
 
 _BYTES_PER_TOKEN = 3
@@ -39,6 +40,14 @@ class JudgeRequest:
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
         }
+
+    async def send(self, client: Any) -> Any:
+        """Send the request through an asynchronous OpenAI client; return the raw response."""
+        return await client.chat.completions.with_raw_response.create(**self.body())
+
+    def read(self, text: str) -> JudgeReply:
+        """Read the body of a response; raise InvalidReply when it is no completion."""
+        return read_response(text, self.model)
 
     @cached_property
     def key(self) -> str:

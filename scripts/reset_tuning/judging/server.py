@@ -9,7 +9,7 @@ from reset_tuning.errors import InputError
 from reset_tuning.judging.local_server import running_server
 
 _DEFAULT_URL = "https://api.openai.com/v1"  # of the client, which also reads OPENAI_BASE_URL
-_NO_KEY = "none"  # the client insists on a key where the server wants none
+NO_KEY = "none"  # the client insists on a key where the server wants none
 
 
 class Endpoint(NamedTuple):
@@ -20,7 +20,7 @@ class Endpoint(NamedTuple):
 
     def hide_key(self, text: str) -> str:
         """Return a text from the endpoint without the key, should it be in there."""
-        return text if self.api_key == _NO_KEY else text.replace(self.api_key, "***")
+        return text if self.api_key == NO_KEY else text.replace(self.api_key, "***")
 
 
 @contextmanager
@@ -37,10 +37,10 @@ def judge_endpoint(spec: Mapping[str, Any], judge: str) -> Iterator[Endpoint]:
         from reset_tuning.mini.judge_server import running_judge_server
 
         with running_judge_server() as base_url:
-            yield Endpoint(base_url, _NO_KEY)
+            yield Endpoint(base_url, NO_KEY)
     elif isinstance(server, Mapping):
-        with running_server(server, spec["model"], judge) as base_url:
-            yield Endpoint(base_url, _NO_KEY)
+        with running_server(server, spec["model"], f"judges.{judge}") as base_url:
+            yield Endpoint(base_url, NO_KEY)
     else:
         raise InputError(f"judges.{judge}.server is {server!r}, but must be mini or a command")
 
@@ -60,7 +60,7 @@ def endpoint_name(spec: Mapping[str, Any]) -> str:
 def _api_key(spec: Mapping[str, Any], judge: str) -> str:
     variable = spec.get("api_key_variable")
     if not variable:
-        return _NO_KEY
+        return NO_KEY
     key = os.environ.get(variable, "").strip()
     if not key:
         raise InputError(

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 STOP = "stop"  # the model ended its answer
-LENGTH = "length"  # the limit of new tokens, or of the context, ended it
+LENGTH = "length"  # the limit of new tokens ended it
+PROMPT_TOO_LONG = "prompt_too_long"  # the prompt left no room for any answer
 
 
 @dataclass(frozen=True)
@@ -19,20 +20,26 @@ class Setting:
 
 @dataclass(frozen=True)
 class Request:
-    """A tokenised prompt (BOS included), the settings to decode it with and its limit."""
+    """A tokenised prompt (BOS included) with its text, its settings and its limit."""
 
     prompt_ids: tuple[int, ...]
     settings: tuple[Setting, ...]
     max_new_tokens: int
+    text: str = ""
 
 
 @dataclass(frozen=True)
 class Completion:
-    """An output's text, its number of tokens without EOS, and why it ended (`stop`, `length`)."""
+    """An output's text, its number of tokens without EOS, and why it ended (`stop`, `length`).
+
+    `temperature` and `top_k` are what the engine used, in the meaning of Setting.
+    """
 
     output: str
     n_tokens: int
     finish_reason: str
+    temperature: float
+    top_k: int
 
 
 # (index of the request, its completions in the order of its settings)
@@ -46,7 +53,10 @@ class Backend(Protocol):
     """
 
     def generate(self, requests: Sequence[Request]) -> Iterator[list[Completed]]:
-        """Yield every request's completions, some requests at a time, in any order."""
+        """Yield every request's completions, some requests at a time, in any order.
+
+        Raises InputError for a request that the model cannot read or the engine will not answer.
+        """
         ...
 
 

@@ -27,7 +27,7 @@ def next_tokens(
     if not bool((temperature > 0).any()):
         return greedy
     divisor = torch.where(temperature > 0, temperature, 1.0).float()
-    scaled = _keep_top_k(logits.float() / divisor[:, None], top_k)
+    scaled = _keep_top_k(logits.float() / divisor[:, None], top_k)  # a copy that may be changed
     cumulative = scaled.softmax(-1).double().cumsum(-1)
     # The total differs from 1 by rounding: scaling by it keeps the point below the last step.
     point = uniform[:, None] * cumulative[:, -1:]
@@ -37,9 +37,11 @@ def next_tokens(
 
 def _keep_top_k(logits: torch.Tensor, top_k: torch.Tensor) -> torch.Tensor:
     """Rule out all but the `top_k` highest tokens of each row; ties with the last one stay."""
-    largest = min(int(top_k.max()), logits.shape[-1])
-    if largest == 0:
+    limited = (top_k > 0).nonzero()[:, 0]
+    if not len(limited):
         return logits
-    place = top_k.clamp(min=1, max=largest) - 1
-    threshold = logits.topk(largest, dim=-1).values.gather(1, place[:, None])
-    return logits.masked_fill((top_k > 0)[:, None] & (logits < threshold), -torch.inf)
+    chosen, places = logits[limited], top_k[limited].clamp(max=logits.shape[-1])
+    highest = chosen.topk(int(places.max()), dim=-1).values
+    threshold = highest.gather(1, places[:, None] - 1)
+    logits[limited] = chosen.masked_fill(chosen < threshold, -torch.inf)
+    return logits

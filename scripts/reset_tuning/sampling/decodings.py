@@ -19,6 +19,7 @@ ARMS = (TEMPERATURE, TOP_K)
 
 # The paper's "top-k, temperature fixed at 0" makes seven equal answers.
 DEFAULT_TOP_K_TEMPERATURE = 1.0
+LITERAL = "literal"  # the paper's text all the same
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,12 @@ def _grid(spec: Mapping[str, Any], run_seed: int, example_id: str) -> tuple[Draw
     """Enumerate rounds x values; a sample_id names the same setting whichever arms are drawn."""
     temperatures = [float(value) for value in spec["temperatures"]]
     top_ks = [int(value) for value in spec["top_ks"]]
-    top_k_temperature = float(spec.get("top_k_temperature", DEFAULT_TOP_K_TEMPERATURE))
+    if not all(temperature > 0 for temperature in temperatures):
+        raise InputError(
+            "a decoding of kind grid has the temperature 0, at which nothing is drawn: take it out "
+            "of temperatures (a decoding of kind greedy makes the greedy answer)"
+        )
+    top_k_temperature = _top_k_temperature(spec)
     settings = [(TEMPERATURE, value, value, 0) for value in temperatures]
     settings += [(TOP_K, value, top_k_temperature, value) for value in top_ks]
     draws = []
@@ -74,6 +80,11 @@ def _grid(spec: Mapping[str, Any], run_seed: int, example_id: str) -> tuple[Draw
                 seed = draw_seed(run_seed, example_id, "sample", arm, value, round)
                 draws.append(_draw(sample_id, arm, round, temperature, top_k, seed))
     return tuple(draws)
+
+
+def _top_k_temperature(spec: Mapping[str, Any]) -> float:
+    value = spec.get("top_k_temperature", DEFAULT_TOP_K_TEMPERATURE)
+    return 0.0 if value == LITERAL else float(value)
 
 
 def _draw(sample_id: int, arm: str, round: int, temperature: float, top_k: int, seed: int) -> Draw:

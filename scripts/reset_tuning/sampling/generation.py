@@ -2,30 +2,40 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from reset_tuning.data.prompts import FittedPrompt, fitted_prompts
+from reset_tuning.data.prompts import FittedPrompt, count_prompt_tokens, fitted_prompts
 from reset_tuning.errors import InputError
 from reset_tuning.journal import Sidecar
 from reset_tuning.sampling.backend import Backend
-from reset_tuning.sampling.decodings import draws_of
-from reset_tuning.sampling.outputs import Prompt, generate_rows
-from reset_tuning.sampling.pool import pool_examples
+from reset_tuning.sampling.decodings import Draw, draws_of
+from reset_tuning.sampling.engines import TRANSFORMERS, Means, loaded_backend
+from reset_tuning.sampling.outputs import Engine, generate, is_any_missing
+from reset_tuning.sampling.pool import COLUMNS, pool_examples
+from reset_tuning.sampling.prompts import Prompt, count_prompts, read_prompts, write_prompts
+from reset_tuning.sampling.ranks import ranks_of, run_ranks, share_of, share_size
 from reset_tuning.sampling.sidecar import model_identity
-from reset_tuning.tables import read_table, write_table
+from reset_tuning.sampling.texts import encode
+from reset_tuning.tables import read_parts, writing_table
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
+_ROWS = 1000  # rows of a table that are read and tokenised at once
+
 
 @dataclass(frozen=True)
 class GenerationJob:
-    """One checkpoint under one decoding, and how the model is run."""
+    """One checkpoint under one decoding, and what generates.
+
+    `backend` holds the `kind` (transformers, vllm, endpoint) and what else decides the outputs.
+    """
 
     run: str
     seed: int
@@ -37,20 +47,31 @@ class GenerationJob:
     dtype: str
     attention: str
     max_length: int
-    batch_tokens: int
     sidecar: Path
-    threads: int
+    means: Means
+    backend: Mapping[str, Any] = field(default_factory=lambda: {"kind": TRANSFORMERS})
+
+    @cached_property
+    def identity(self) -> str:
+        """The name of the model in the sidecar."""
+        return model_identity(self.model, self.model_path, self.dtype, self.attention, self.backend)
+
+    def draws(self, example_id: str) -> tuple[Draw, ...]:
+        """Return the draws of an example."""
+        return draws_of(self.spec, self.seed, example_id)
 
 
 def generation_job(
     *, sidecar: str | Path, model: Path | Sequence[Path] = (), **values: Any
 ) -> GenerationJob:
-    """Return the job of a rule's arguments, which are the fields of GenerationJob by name.
+    """Return the job of a rule's arguments: the fields of GenerationJob and of Means by name.
 
     `model` are a local model's files; a model of a hub has none.
     """
     files = [model] if isinstance(model, Path) else list(model)
-    return GenerationJob(sidecar=Path(sidecar), model=files, **values)
+    names = {field.name for field in fields(Means)} & values.keys()
+    means = Means(**{name: values.pop(name) for name in names})
+    return GenerationJob(sidecar=Path(sidecar), model=files, means=means, **values)
 
 
 def generate_outputs(
@@ -63,16 +84,23 @@ def generate_outputs(
     """Write the outputs for the examples of all test sets as a generation table.
 
     Prompts are rendered here and their contexts cut to leave room for `max_new_tokens`; one that
-    does not fit without its context gets an empty output that ended by `length`. How many were cut
-    and by how many tokens in all is logged and stands in the file's metadata.
+    does not fit without its context gets an empty output that ended by `prompt_too_long`. How many
+    were cut and by how many tokens in all is logged and stands in the file's metadata.
     """
     tokenizer = load_tokenizer(job.model_path)
-    rows = [row for path in examples for row in _records(read_table(path, "example"))]
     limit = job.max_length - int(job.spec["max_new_tokens"])
-    fitted = fitted_prompts(rows, template, tasks, tokenizer, [limit] * len(rows))
-    texts = [prompt.text if prompt else None for prompt in fitted]
-    prompts = _prompts(job, rows, texts, tokenizer)
-    _write(job, prompts, tokenizer, generations, _context_cuts(fitted))
+    cuts = _Cuts()
+
+    def prompts() -> Iterator[Prompt]:
+        for path in examples:
+            for part in read_parts(path, "example", _ROWS):
+                rows = part.to_dict("records")
+                fitted = fitted_prompts(rows, template, tasks, tokenizer, [limit] * len(rows))
+                cuts.count(fitted)
+                texts = [prompt.text if prompt else None for prompt in fitted]
+                yield from _prompts(job, rows, texts, tokenizer)
+
+    _write(job, prompts(), tokenizer, generations, cuts)
 
 
 def sample_outputs(job: GenerationJob, pool: Path, samples: Path) -> None:
@@ -83,10 +111,20 @@ def sample_outputs(job: GenerationJob, pool: Path, samples: Path) -> None:
     at least the length of the response.
     """
     tokenizer = load_tokenizer(job.model_path)
-    mixture = read_table(pool, "mixture")
-    rows = _records(pool_examples(mixture, int(job.spec["examples_per_set"]), job.seed))
-    texts = [row["prompt"] for row in rows]
-    _write(job, _prompts(job, rows, texts, tokenizer, n_appended=1), tokenizer, samples)
+    ids = read_parts(pool, "mixture", 50 * _ROWS, COLUMNS)
+    chosen = pool_examples(ids, int(job.spec["examples_per_set"]), job.seed)
+
+    def prompts() -> Iterator[Prompt]:
+        for part in read_parts(pool, "mixture", _ROWS, [*COLUMNS, "dataset", "prompt"]):
+            rows = [
+                row
+                for row in part[part["copy"] == 0].to_dict("records")
+                if row["example_id"] in chosen[row["set"]]
+            ]
+            texts = [row["prompt"] for row in rows]
+            yield from _prompts(job, rows, texts, tokenizer, n_appended=1)
+
+    _write(job, prompts(), tokenizer, samples)
 
 
 def load_tokenizer(model_path: str) -> "Tokenizer":
@@ -104,8 +142,27 @@ def load_tokenizer(model_path: str) -> "Tokenizer":
     return tokenizer
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return frame.to_dict("records")
+class _Cuts:
+    """Counts the prompts whose context was cut, and the tokens cut of all."""
+
+    def __init__(self) -> None:
+        self.n_prompts = self.n_cut = self.n_tokens = 0
+
+    def count(self, fitted: Sequence[FittedPrompt | None]) -> None:
+        cuts = [prompt.n_context_tokens_cut for prompt in fitted if prompt]
+        self.n_prompts += len(fitted)
+        self.n_cut += sum(cut > 0 for cut in cuts)
+        self.n_tokens += sum(cuts)
+
+    def metadata(self) -> dict[str, str]:
+        """Log the counts and return them as metadata of the table."""
+        logging.info(
+            "%d of %d prompts were cut, by %d context tokens",
+            self.n_cut,
+            self.n_prompts,
+            self.n_tokens,
+        )
+        return {"prompts_cut": str(self.n_cut), "context_tokens_cut": str(self.n_tokens)}
 
 
 def _prompts(
@@ -114,59 +171,105 @@ def _prompts(
     texts: Sequence[str | None],
     tokenizer: "Tokenizer",
     n_appended: int = 0,
-) -> list[Prompt]:
-    """Tokenise prompts as in training (BOS, then the text) and enumerate their draws.
+) -> Iterator[Prompt]:
+    """Yield prompts with the number of tokens that may follow; None stands for one too long.
 
     `n_appended` tokens are kept free for what is put after an output when it is trained on.
     """
-    if not rows:
-        raise InputError(f"there are no examples to generate for ({job.run}, {job.decoding})")
-    encoded = tokenizer([text or "" for text in texts], add_special_tokens=False)["input_ids"]
-    prompts = []
-    for row, text, ids in zip(rows, texts, encoded, strict=True):
-        room = job.max_length - len(ids) - 1 - n_appended if text is not None else 0
+    lengths = count_prompt_tokens([text or "" for text in texts], tokenizer)
+    for row, text, n_tokens in zip(rows, texts, lengths, strict=True):
+        if text is not None and not text.strip():
+            raise InputError(
+                f"the prompt of example {row['example_id']} ({row['dataset']}) is empty: a model "
+                "cannot be asked nothing; drop the row by a filter such as empty_instruction"
+            )
+        room = job.max_length - n_tokens - n_appended if text is not None else 0
         limit = max(0, min(int(job.spec["max_new_tokens"]), room))
-        draws = draws_of(job.spec, job.seed, row["example_id"])
-        ids = (tokenizer.bos_token_id, *ids)
-        prompts.append(Prompt(row["example_id"], row["dataset"], text or "", ids, draws, limit))
-    return prompts
-
-
-def _context_cuts(fitted: Sequence[FittedPrompt | None]) -> dict[str, str]:
-    """Count and log the prompts whose context was cut, and the tokens cut of all, as metadata."""
-    cuts = [prompt.n_context_tokens_cut for prompt in fitted if prompt]
-    n_cut = sum(cut > 0 for cut in cuts)
-    logging.info("%d of %d prompts were cut, by %d context tokens", n_cut, len(fitted), sum(cuts))
-    return {"prompts_cut": str(n_cut), "context_tokens_cut": str(sum(cuts))}
+        yield Prompt(row["example_id"], row["dataset"], text or "", limit)
 
 
 def _write(
     job: GenerationJob,
-    prompts: Sequence[Prompt],
+    prompts: Iterable[Prompt],
     tokenizer: "Tokenizer",
     path: Path,
-    counts: Mapping[str, str] | None = None,
+    cuts: _Cuts | None = None,
 ) -> None:
-    """Generate and write the table; model, decoding and `counts` go into the file's metadata."""
-    identity = model_identity(job.model, job.model_path, job.dtype, job.attention)
-    with Sidecar(job.sidecar / identity) as sidecar:
-        frame = generate_rows(prompts, sidecar, lambda: _backend(job, tokenizer))
-    frame = frame.assign(
-        run=job.run, seed=job.seed, checkpoint=job.checkpoint, decoding=job.decoding
-    )
-    metadata = {"model": identity, "decoding": json.dumps(dict(job.spec), sort_keys=True)}
-    write_table(frame, path, "generation", metadata | dict(counts or {}))
+    """Generate and write the table, part by part; what was counted goes into its metadata."""
+    with _folder_of_prompts(path) as folder:
+        n_prompts, n_too_long = write_prompts(prompts, folder)
+        if not n_prompts:
+            raise InputError(f"there are no examples to generate for ({job.run}, {job.decoding})")
+        if n_too_long:
+            logging.warning("%d of %d prompts leave no room: empty outputs", n_too_long, n_prompts)
+        ranks = ranks_of(job.backend["kind"], job.means.cpu_ranks)
+        if ranks > 1 and _is_any_missing(job, folder):
+            run_ranks(ranks, write_job(job, folder), job.means.threads)
+        metadata = _metadata(job, n_too_long) | (cuts.metadata() if cuts else {})
+        names = {name: getattr(job, name) for name in ("run", "seed", "checkpoint", "decoding")}
+        with (
+            _engine(job, tokenizer) as engine,
+            writing_table(path, "generation", metadata) as table,
+        ):
+            for part in generate(read_prompts(folder), job.draws, engine, n_prompts):
+                table.write(part.assign(**names))
 
 
-def _backend(job: GenerationJob, tokenizer: "Tokenizer") -> Backend:
-    # Here and not above: a job whose outputs are all known loads neither torch nor the weights.
-    from reset_tuning.sampling.transformers_backend import TransformersBackend
+def generate_share(job: GenerationJob, folder: Path, rank: int, ranks: int) -> None:
+    """Generate every `ranks`-th prompt of a folder into the sidecar, from number `rank` on."""
+    share = share_of(read_prompts(folder), rank, ranks)
+    with _engine(job, load_tokenizer(job.model_path), device=rank) as engine:
+        for _ in generate(share, job.draws, engine, share_size(count_prompts(folder), rank, ranks)):
+            pass
 
-    return TransformersBackend.load(
-        job.model_path,
-        tokenizer,
-        dtype=job.dtype,
-        attention=job.attention,
-        batch_tokens=job.batch_tokens,
-        threads=job.threads,
-    )
+
+def write_job(job: GenerationJob, folder: Path) -> Path:
+    """Write a job beside its prompts, for the ranks to read, and return the file."""
+    path = folder / "job.json"
+    path.write_text(json.dumps(asdict(job), default=str))
+    return path
+
+
+def read_job(path: Path) -> GenerationJob:
+    """Read what `write_job` wrote."""
+    values = json.loads(path.read_text())
+    means = values.pop("means")
+    model = [Path(file) for file in values.pop("model")]
+    return generation_job(model=model, **values, **means)
+
+
+@contextmanager
+def _folder_of_prompts(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside an output; it goes with the block, or at the next start."""
+    folder = path.with_name(f".{path.stem}-prompts")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_any_missing(job: GenerationJob, folder: Path) -> bool:
+    with Sidecar(job.sidecar / job.identity) as sidecar:
+        return is_any_missing(read_prompts(folder), job.draws, sidecar)
+
+
+def _metadata(job: GenerationJob, n_too_long: int) -> dict[str, str]:
+    return {
+        "model": job.identity,
+        "backend": json.dumps(dict(job.backend), sort_keys=True),
+        "decoding": json.dumps(dict(job.spec), sort_keys=True),
+        "prompts_too_long": str(n_too_long),
+    }
+
+
+@contextmanager
+def _engine(job: GenerationJob, tokenizer: "Tokenizer", device: int = 0) -> Iterator[Engine]:
+    """Yield the job's engine; a job whose outputs are all known loads no model."""
+    with Sidecar(job.sidecar / job.identity) as sidecar, ExitStack() as stack:
+
+        def backend() -> Backend:
+            return stack.enter_context(loaded_backend(job, tokenizer, device))
+
+        yield Engine(sidecar, backend, partial(encode, tokenizer))

@@ -1,15 +1,16 @@
-"""From prompts and their draws to the rows of the generation table."""
+"""`generate(rows, decodings)`: from prompts to the rows of the generation table."""
 
-import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 import pandas as pd
 
 from reset_tuning.journal import Sidecar
 from reset_tuning.sampling.backend import (
-    LENGTH,
+    PROMPT_TOO_LONG,
+    Backend,
     BackendFactory,
     Completed,
     Completion,
@@ -18,42 +19,67 @@ from reset_tuning.sampling.backend import (
 )
 from reset_tuning.sampling.decodings import Draw
 from reset_tuning.sampling.progress import Progress
-from reset_tuning.sampling.sidecar import output_key
+from reset_tuning.sampling.prompts import Prompt
+from reset_tuning.sampling.sidecar import output_key, text_digest
 
-# A prompt that leaves no room for an answer is a row all the same: nothing is lost silently.
-_NO_ROOM = Completion("", 0, LENGTH)
+# Prompts held in memory: enough that most batches hold prompts of one length.
+_WINDOW = 1024
+
+Encode = Callable[[list[str]], list[list[int]]]  # texts to token ids, BOS included
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """An example's prompt, its token ids (BOS included), and the draws to make of it.
+@dataclass
+class Engine:
+    """What answers: the sidecar's known outputs, else a backend, which is made at the first need.
 
-    `max_new_tokens` is what both the decoding and the context allow; 0 when the prompt is too long.
+    `encode` turns prompts into token ids.
     """
 
-    example_id: str
-    dataset: str
-    text: str
-    ids: tuple[int, ...]
-    draws: tuple[Draw, ...]
-    max_new_tokens: int
+    sidecar: Sidecar
+    backend: BackendFactory
+    encode: Encode
+    _made: Backend | None = field(default=None, init=False)
+
+    def decode(self, requests: Sequence[Request]) -> Iterator[list[Completed]]:
+        """Yield the requests' completions, some at a time."""
+        if self._made is None:
+            self._made = self.backend()
+        yield from self._made.generate(requests)
 
 
-def generate_rows(
-    prompts: Sequence[Prompt], sidecar: Sidecar, backend: BackendFactory
-) -> pd.DataFrame:
-    """Return the outputs of all draws, equal ones of an example as one row with its multiplicity.
+def generate(
+    rows: Iterable[Prompt],
+    decodings: Callable[[str], Sequence[Draw]],
+    engine: Engine,
+    n_rows: int = 0,
+    window: int = _WINDOW,
+) -> Iterator[pd.DataFrame]:
+    """Yield the outputs of all draws of all prompts, as parts of the generation table.
 
-    Columns are those of the generation table except run, seed, checkpoint and decoding. What the
-    sidecar knows is not generated again; the backend is made only when something is missing.
+    `decodings` gives the draws of an example; equal outputs of an example are one row with its
+    multiplicity. Columns are those of the table except run, seed, checkpoint and decoding. A prompt
+    that leaves no room has one empty row that ended by `prompt_too_long`. What the sidecar knows is
+    not generated again, and each finished batch is put there at once. `n_rows` is for the log.
     """
-    too_long = sum(prompt.max_new_tokens < 1 for prompt in prompts)
-    if too_long:
-        logging.warning("%d of %d prompts leave no room: empty outputs", too_long, len(prompts))
-    _complete(prompts, sidecar, backend)
-    rows = [row for prompt in prompts for row in _rows(prompt, sidecar)]
-    logging.info("%d prompts have %d different outputs", len(prompts), len(rows))
-    return pd.DataFrame(rows)
+    progress, rows = Progress(n_rows), iter(rows)
+    while prompts := list(islice(rows, window)):
+        drawn = [(prompt, decodings(prompt.example_id)) for prompt in prompts]
+        outputs = _outputs(drawn, engine, progress)
+        yield pd.DataFrame(
+            [row for prompt, draws in drawn for row in _rows(prompt, draws, outputs)]
+        )
+    progress.finish()
+
+
+def is_any_missing(
+    rows: Iterable[Prompt], decodings: Callable[[str], Sequence[Draw]], sidecar: Sidecar
+) -> bool:
+    """Tell whether any output of the prompts is still to be generated."""
+    return any(
+        sidecar.get(key) is None
+        for prompt in rows
+        for key in _keys(prompt, decodings(prompt.example_id))
+    )
 
 
 def collapse(drawn: Iterable[tuple[Draw, Completion]]) -> list[tuple[Draw, Completion, int]]:
@@ -69,47 +95,66 @@ def collapse(drawn: Iterable[tuple[Draw, Completion]]) -> list[tuple[Draw, Compl
     return [(*pair, multiplicity[output]) for output, pair in first.items()]
 
 
-def _complete(prompts: Sequence[Prompt], sidecar: Sidecar, backend: BackendFactory) -> None:
-    """Generate what the sidecar lacks and put it there, batch by batch."""
-    missing = _missing(prompts, sidecar)
-    total = sum(len(request.settings) for _, request in missing)
-    draws = sum(len(prompt.draws) for prompt in prompts)
-    logging.info("%d outputs to generate for %d draws; the others are known", total, draws)
-    if not missing:
-        return
-    progress = Progress(total)
-    for completed in backend().generate([request for _, request in missing]):
-        sidecar.add(_keyed(missing, completed))
-        outputs = [output for _, completions in completed for output in completions]
-        progress.advance(len(outputs), sum(output.n_tokens for output in outputs))
-    progress.finish()
+def _keys(prompt: Prompt, draws: Sequence[Draw]) -> list[str]:
+    """Return the sidecar's key of every draw; none when the prompt is too long."""
+    if prompt.max_new_tokens < 1:
+        return []
+    digest = text_digest(prompt.text)
+    return [output_key(digest, draw.setting, prompt.max_new_tokens) for draw in draws]
 
 
-def _missing(prompts: Sequence[Prompt], sidecar: Sidecar) -> list[tuple[str, Request]]:
-    """Return prompt texts and requests for what is still to be decoded; equal prompts are one."""
-    settings: dict[tuple[str, tuple[int, ...], int], dict[Setting, None]] = {}
-    for prompt in prompts:
-        for setting in (draw.setting for draw in prompt.draws if prompt.max_new_tokens > 0):
-            if sidecar.get(output_key(prompt.text, setting, prompt.max_new_tokens)) is None:
-                same = (prompt.text, prompt.ids, prompt.max_new_tokens)
-                settings.setdefault(same, {})[setting] = None
-    return [
-        (text, Request(ids, tuple(wanted), limit))
-        for (text, ids, limit), wanted in settings.items()
+def _outputs(
+    drawn: Sequence[tuple[Prompt, Sequence[Draw]]], engine: Engine, progress: Progress
+) -> dict[str, Completion]:
+    """Return the completions of a window by key, generating those that the sidecar lacks."""
+    outputs: dict[str, Completion] = {}
+    missing: dict[tuple[str, int], dict[Setting, str]] = {}
+    for prompt, draws in drawn:
+        for draw, key in zip(draws, _keys(prompt, draws), strict=False):
+            known = None if key in outputs else engine.sidecar.get(key)
+            if known is not None:
+                outputs[key] = Completion(**known)
+            elif key not in outputs:
+                same = (prompt.text, prompt.max_new_tokens)
+                missing.setdefault(same, {})[draw.setting] = key
+    progress.skip(len(drawn) - len(missing))
+    if missing:
+        outputs |= _generated(missing, engine, progress)
+    return outputs
+
+
+def _generated(
+    missing: dict[tuple[str, int], dict[Setting, str]], engine: Engine, progress: Progress
+) -> dict[str, Completion]:
+    """Have the missing outputs generated and stored, batch by batch; equal prompts are one."""
+    encoded = engine.encode([text for text, _ in missing])
+    requests = [
+        Request(tuple(ids), tuple(settings), limit, text)
+        for ids, ((text, limit), settings) in zip(encoded, missing.items(), strict=True)
     ]
+    keys = [list(settings.values()) for settings in missing.values()]
+    outputs: dict[str, Completion] = {}
+    for completed in engine.decode(requests):
+        batch = {
+            key: completion
+            for index, completions in completed
+            for key, completion in zip(keys[index], completions, strict=True)
+        }
+        engine.sidecar.add((key, asdict(completion)) for key, completion in batch.items())
+        outputs |= batch
+        n_tokens = sum(completion.n_tokens for completion in batch.values())
+        progress.advance(len(completed), len(batch), n_tokens)
+    return outputs
 
 
-def _keyed(
-    missing: Sequence[tuple[str, Request]], completed: Iterable[Completed]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    for index, completions in completed:
-        text, request = missing[index]
-        for setting, completion in zip(request.settings, completions, strict=True):
-            yield output_key(text, setting, request.max_new_tokens), asdict(completion)
-
-
-def _rows(prompt: Prompt, sidecar: Sidecar) -> list[dict[str, object]]:
-    drawn = [(draw, _completion(prompt, draw, sidecar)) for draw in prompt.draws]
+def _rows(
+    prompt: Prompt, draws: Sequence[Draw], outputs: dict[str, Completion]
+) -> list[dict[str, Any]]:
+    keys = _keys(prompt, draws)
+    # Nothing is lost silently: a prompt without room for an answer is a row all the same.
+    completions = [outputs[key] for key in keys] or [
+        Completion("", 0, PROMPT_TOO_LONG, draw.temperature, draw.top_k) for draw in draws
+    ]
     return [
         {
             "example_id": prompt.example_id,
@@ -117,21 +162,13 @@ def _rows(prompt: Prompt, sidecar: Sidecar) -> list[dict[str, object]]:
             "dataset": prompt.dataset,
             "arm": draw.arm,
             "round": draw.round,
-            "temperature": draw.temperature,
-            "top_k": draw.top_k,
+            "temperature": completion.temperature,
+            "top_k": completion.top_k,
             "sampling_seed": draw.sampling_seed,
             "multiplicity": multiplicity,
             "output": completion.output,
             "n_tokens": completion.n_tokens,
             "finish_reason": completion.finish_reason,
         }
-        for draw, completion, multiplicity in collapse(drawn)
+        for draw, completion, multiplicity in collapse(zip(draws, completions, strict=True))
     ]
-
-
-def _completion(prompt: Prompt, draw: Draw, sidecar: Sidecar) -> Completion:
-    if prompt.max_new_tokens < 1:
-        return _NO_ROOM
-    known = sidecar.get(output_key(prompt.text, draw.setting, prompt.max_new_tokens))
-    assert known is not None, "the backend left out a request"
-    return Completion(**known)

@@ -1,26 +1,37 @@
 """Which training examples are sampled: a random part of every set."""
 
+import heapq
 import logging
+from collections.abc import Iterable
 
 import pandas as pd
 
 from reset_tuning.errors import InputError
 from reset_tuning.seeds import draw_fraction
 
+COLUMNS = ("set", "example_id", "copy")  # what the choice depends on
 
-def pool_examples(mixture: pd.DataFrame, examples_per_set: int, run_seed: int) -> pd.DataFrame:
-    """Return a random subset of the examples of every set: at most `examples_per_set` of each.
 
-    `mixture` holds rows of the mixture table; up-sampled copies are left out. The order within a
-    set is a property of each example and the run's seed, so a smaller pool is part of a larger one.
+def pool_examples(
+    mixture: Iterable[pd.DataFrame], examples_per_set: int, run_seed: int
+) -> dict[str, set[str]]:
+    """Return the ids of a random subset of every set: at most `examples_per_set` of each.
+
+    `mixture` yields parts of the mixture table (COLUMNS); up-sampled copies are left out. An
+    example's place in the random order is its own and the run seed's, so a smaller pool is part of
+    a larger one. Memory holds the chosen ids and not the mixture.
     """
-    originals = mixture[mixture["copy"] == 0]
-    if originals.empty:
+    lowest: dict[str, list[tuple[float, str]]] = {}
+    for part in mixture:
+        for name, rows in part[part["copy"] == 0].groupby("set"):
+            places = [(draw_fraction(run_seed, row, "pool"), row) for row in rows["example_id"]]
+            found = lowest.get(name, [])
+            lowest[name] = heapq.nsmallest(examples_per_set, found + places)
+    if not lowest:
         raise InputError("the mixture has no original rows (copy 0), so there is nothing to sample")
-    place = originals["example_id"].map(lambda name: draw_fraction(run_seed, name, "pool"))
-    ordered = originals.assign(place=place).sort_values(["set", "place", "example_id"])
-    pool = ordered.groupby("set", sort=False).head(examples_per_set).drop(columns="place")
-    for name, size in pool["set"].value_counts(sort=False).items():
-        if size < examples_per_set:
-            logging.warning("set %s has only %d of %d examples", name, size, examples_per_set)
-    return pool.reset_index(drop=True)
+    for name, places in lowest.items():
+        if len(places) < examples_per_set:
+            logging.warning(
+                "set %s has only %d of %d examples", name, len(places), examples_per_set
+            )
+    return {name: {example for _, example in places} for name, places in lowest.items()}

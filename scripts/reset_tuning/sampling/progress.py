@@ -7,16 +7,21 @@ _SECONDS_BETWEEN = 10.0
 
 
 class Progress:
-    """Counts outputs and tokens of a job that makes `total` outputs, and logs how far it is."""
+    """Counts the prompts of a job and what was generated for them, and logs how far it is."""
 
-    def __init__(self, total: int, seconds_between: float = _SECONDS_BETWEEN) -> None:
-        self._total, self._between = total, seconds_between
-        self._outputs = self._tokens = 0
+    def __init__(self, n_prompts: int, seconds_between: float = _SECONDS_BETWEEN) -> None:
+        self._n_prompts, self._between = n_prompts, seconds_between
+        self._known = self._prompts = self._rows = self._tokens = 0
         self._start = self._logged = time.monotonic()
 
-    def advance(self, outputs: int, tokens: int) -> None:
+    def skip(self, prompts: int) -> None:
+        """Count prompts whose outputs are known already: they cost no time."""
+        self._known += prompts
+
+    def advance(self, prompts: int, rows: int, tokens: int) -> None:
         """Count finished work; say so when the last line is old enough."""
-        self._outputs += outputs
+        self._prompts += prompts
+        self._rows += rows
         self._tokens += tokens
         now = time.monotonic()
         if now - self._logged >= self._between:
@@ -29,12 +34,16 @@ class Progress:
 
     def _log(self, now: float) -> None:
         seconds = max(now - self._start, 1e-9)
-        left = seconds * (self._total - self._outputs) / max(self._outputs, 1)
+        done = self._known + self._prompts
+        left = seconds * max(self._n_prompts - done, 0) / max(self._prompts, 1)
         logging.info(
-            "generated %d of %d outputs (%d %%), %.0f tokens/s, about %.0f s left",
-            self._outputs,
-            self._total,
-            100 * self._outputs // max(self._total, 1),
+            "%d of %d prompts (%d known before), generated %d rows, %.1f rows/s, %.0f tokens/s, "
+            "about %.0f s left",
+            done,
+            self._n_prompts,
+            self._known,
+            self._rows,
+            self._rows / seconds,
             self._tokens / seconds,
             left,
         )

@@ -7,28 +7,42 @@ stopped, a new test set costs its own rows only, and ReSet-S takes ReSet's draws
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from reset_tuning.files import describe_model
 from reset_tuning.sampling.backend import Setting
 
-# Raise it when the same model, prompt and setting would draw another output than before.
-_FORMAT = "1"
+# Raise it when the same model, prompt and setting would draw another output than before, or when
+# what is stored of an output changes.
+_FORMAT = "2"
 
 
-def output_key(prompt: str, setting: Setting, max_new_tokens: int) -> str:
+def text_digest(text: str) -> str:
+    """Return what stands for a prompt in the keys of its outputs."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def output_key(prompt_digest: str, setting: Setting, max_new_tokens: int) -> str:
     """Return the key of an output: a digest of the prompt's text and of how it is continued."""
     drawn = (float(setting.temperature), setting.top_k, setting.seed)
-    parts = json.dumps([prompt, *drawn, max_new_tokens])
+    parts = json.dumps([prompt_digest, *drawn, max_new_tokens])
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
-def model_identity(files: Iterable[Path], model_path: str, dtype: str, attention: str) -> str:
+def model_identity(
+    files: Iterable[Path],
+    model_path: str,
+    dtype: str,
+    attention: str,
+    backend: Mapping[str, Any] | None = None,
+) -> str:
     """Return 32 hexadecimal digits that name a model by what it computes, not by where it lies.
 
     `files` are a checkpoint's files; without any, a folder's own files are taken, and a hub id
-    stands for itself. Weights, tokenizer, dtype and attention count.
+    stands for itself. Weights, tokenizer, dtype, attention and the backend's settings count.
     """
-    parts = [_FORMAT, *describe_model(files, model_path), dtype, attention]
+    engine = json.dumps(backend or {}, sort_keys=True)
+    parts = [_FORMAT, *describe_model(files, model_path), dtype, attention, engine]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

@@ -1,9 +1,8 @@
 """Generation with transformers: every prompt is read once and all its draws decode over it.
 
-The draws of a prompt are positions of ONE row. Each step feeds their newest tokens together, all
-at the same position id, under a mask by which a draw sees the prompt and its own tokens only. The
-prompt's keys and values are neither recomputed nor copied for each draw (on the miniature 30 % less
-time than a row for each draw), and one code path serves greedy decoding and the sampling grid.
+Prompts of like length make a batch, padded on the left. Each step feeds the newest tokens of all
+draws together (shared_prompts.py), each with its own temperature, top-k and random numbers, and
+finished draws leave. One code path serves greedy decoding and the sampling grid.
 
 In float32 on a CPU a request's outputs were the same in every batch tried. The last bits of the
 logits may still depend on the batch's shape (more so on GPUs and in bfloat16), and then a draw
@@ -20,14 +19,15 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from reset_tuning.errors import InputError
-from reset_tuning.sampling.backend import LENGTH, STOP, Completed, Completion, Request
+from reset_tuning.sampling.backend import LENGTH, STOP, Completed, Completion, Request, Setting
 from reset_tuning.sampling.choice import next_tokens, uniform_numbers
+from reset_tuning.sampling.shared_prompts import SharedPrompts, attention_of_draws
+from reset_tuning.sampling.texts import decoded, ends_of
 
-# Attention that takes a mask of any shape; the flash-attention package does not.
+# How prompts are read; the flash-attention package takes no padding mask of the general kind.
 _ATTENTIONS = ("sdpa", "eager")
 
-# Who owns a column of the cache: the number of a draw, or one of these.
-_PROMPT, _NOBODY = -1, -2
+_UNWRITTEN = -1
 
 # Finished draws leave the batch once at most this share of its places is still in use; leaving
 # copies the cache. 800 prompts of the miniature with 7 draws took 4.8 CPU seconds at 0.8, 5.7 at
@@ -36,7 +36,7 @@ _REPACK_AT = 0.8
 
 
 class TransformersBackend:
-    """Decodes requests with a causal language model, on the first GPU or the CPU."""
+    """Decodes requests with a causal language model on one device."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: Tokenizer, batch_tokens: int) -> None:
         self._model = model.eval()
@@ -54,13 +54,15 @@ class TransformersBackend:
         attention: str,
         batch_tokens: int,
         threads: int = 1,
+        device: int = 0,
     ) -> "TransformersBackend":
-        """Load a checkpoint folder or a hub model; raise InputError when it cannot be loaded."""
+        """Load a checkpoint folder or a hub model onto GPU number `device`, or else the CPU.
+
+        Raises InputError when it cannot be loaded.
+        """
         torch.set_num_threads(threads)
         if attention not in _ATTENTIONS:
-            logging.info(
-                "attention %s takes no masks of draws; using %s", attention, _ATTENTIONS[0]
-            )
+            logging.info("attention %s is for training; reading with %s", attention, _ATTENTIONS[0])
             attention = _ATTENTIONS[0]
         disable_progress_bar()
         try:
@@ -69,23 +71,24 @@ class TransformersBackend:
             )
         except (OSError, ValueError) as error:
             raise InputError(f"the model {path} cannot be loaded: {error}") from error
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(model.to(device), tokenizer, batch_tokens)
+        place = f"cuda:{device}" if torch.cuda.is_available() else "cpu"
+        return cls(model.to(place), tokenizer, batch_tokens)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[list[Completed]]:
         """Yield completions batch by batch, the longest prompts first.
 
         A batch holds at most `batch_tokens` prompt tokens, padding included. One that does not fit
         into the GPU's memory, where its draws need room too, is formed again at half the size.
+        Raises InputError for a prompt without tokens or beyond the model's positions.
         """
+        check_requests(requests, self._model)
         pending = sorted(range(len(requests)), key=lambda index: -len(requests[index].prompt_ids))
-        batch_tokens = self._batch_tokens
         while pending:
             longest = len(requests[pending[0]].prompt_ids)
-            batch = pending[: max(1, batch_tokens // longest)]
+            batch = pending[: max(1, self._batch_tokens // longest)]
             completions = self._complete([requests[index] for index in batch])
             if completions is None:
-                batch_tokens = self._halve(len(batch), longest)
+                self._batch_tokens = self._halve(len(batch), longest)
                 continue
             yield list(zip(batch, completions, strict=True))
             pending = pending[len(batch) :]
@@ -106,33 +109,53 @@ class TransformersBackend:
     def _complete(self, requests: Sequence[Request]) -> list[tuple[Completion, ...]] | None:
         """Return the completions of one batch; None when the GPU's memory cannot hold it."""
         try:
-            tokens, ended = _Decoding(self._model, self._ends, requests).run()
+            decoding = _Decoding(self._model, self._ends, requests)
+            tokens, ended = decoding.run()
         except torch.OutOfMemoryError:
             return None
+        used = decoding.settings_in_use()
         return [
             tuple(
-                self._completion(tokens[row][draw], ended[row][draw])
+                self._completion(tokens[row][draw], ended[row][draw], *used[row][draw])
                 for draw in range(len(request.settings))
             )
             for row, request in enumerate(requests)
         ]
 
-    def _completion(self, tokens: list[int], ended: bool) -> Completion:
-        # Spaces stay as the model wrote them: some tokenizers would close them before punctuation.
-        text = self._tokenizer.decode(
-            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+    def _completion(
+        self, tokens: list[int], ended: bool, temperature: float, top_k: int
+    ) -> Completion:
+        text = decoded(self._tokenizer, tokens)
+        return Completion(text, len(tokens), STOP if ended else LENGTH, temperature, top_k)
+
+
+def check_requests(requests: Sequence[Request], model: PreTrainedModel) -> None:
+    """Raise InputError for what the model cannot read; log a top-k above its vocabulary."""
+    config = model.config.get_text_config()
+    positions = getattr(config, "max_position_embeddings", None)
+    for request in requests:
+        n_tokens = len(request.prompt_ids)
+        if not n_tokens:
+            raise InputError("a prompt without tokens cannot be continued: it lacks even a BOS")
+        if positions and n_tokens + request.max_new_tokens > positions:
+            raise InputError(
+                f"a prompt of {n_tokens} tokens with {request.max_new_tokens} new ones exceeds the "
+                f"{positions} positions of {config.name_or_path or 'the model'}: lower "
+                f"prompt.max_length to {positions}"
+            )
+    largest = max((s.top_k for request in requests for s in request.settings), default=0)
+    if largest > config.vocab_size:
+        logging.warning(
+            "top-k %d is above the vocabulary of %d tokens, which is what is used and recorded",
+            largest,
+            config.vocab_size,
         )
-        return Completion(text.strip(), len(tokens), STOP if ended else LENGTH)
 
 
 def end_tokens(model: PreTrainedModel, tokenizer: Tokenizer) -> set[int]:
     """Return the ids that end an answer: the tokenizer's EOS and those of the model's settings."""
-    declared = model.generation_config.eos_token_id
-    ends = set(declared) if isinstance(declared, list) else {declared}
-    ends = (ends | {tokenizer.eos_token_id}) - {None}
-    if not ends:
-        raise InputError(f"the tokenizer {tokenizer.name_or_path} has no EOS token: none can end")
-    return ends
+    # A checkpoint without generation_config.json gets one from its config; some models have none.
+    return ends_of(getattr(model.generation_config, "eos_token_id", None), tokenizer)
 
 
 @dataclass
@@ -140,15 +163,14 @@ class _State:
     """What is still decoded. A finished draw's slot is empty: it holds the number `n_draws`.
 
     rows: [B] row of the request; slots: [B, Q] draw decoded at each place; tokens: [B, Q] newest
-    tokens; positions: [B] their position ids; owners: [B, columns of the cache].
+    tokens; positions: [B] their position ids.
     """
 
     rows: torch.Tensor
     slots: torch.Tensor
     tokens: torch.Tensor
     positions: torch.Tensor
-    owners: torch.Tensor
-    cache: DynamicCache
+    cache: SharedPrompts
 
 
 class _Decoding:
@@ -163,11 +185,12 @@ class _Decoding:
         limits = [request.max_new_tokens for request in requests]
         self._limits = torch.tensor(limits, device=model.device)
         self._temperatures = self._by_draw([[s.temperature for s in r.settings] for r in requests])
-        self._top_ks = self._by_draw([[s.top_k for s in r.settings] for r in requests]).long()
+        top_ks = self._by_draw([[_top_k(s, model) for s in r.settings] for r in requests])
+        self._top_ks = top_ks.long()
         self._uniform = self._uniform_numbers()
         # One draw more than there are: where empty slots write what nobody reads.
         shape = (len(requests), self._n_draws + 1, self._steps)
-        self._written = torch.full(shape, _NOBODY, device=model.device)
+        self._written = torch.full(shape, _UNWRITTEN, device=model.device)
 
     def _by_draw(self, values: list[list[float]]) -> torch.Tensor:
         """Return values by request and draw as [B, n_draws + 1], absent draws being 0."""
@@ -185,15 +208,21 @@ class _Decoding:
                     numbers[row, draw] = uniform_numbers(setting.seed, self._steps)
         return numbers.to(self._model.device)
 
+    def settings_in_use(self) -> list[list[tuple[float, int]]]:
+        """Return the temperature and top-k that choose the tokens, by request and draw."""
+        rows = zip(self._temperatures.tolist(), self._top_ks.tolist(), strict=True)
+        return [list(zip(*row, strict=True)) for row in rows]
+
     @torch.inference_mode()
     def run(self) -> tuple[list[list[list[int]]], list[list[bool]]]:
         """Return tokens without the end token, and whether there was one, by request and draw."""
         state, logits = self._read_prompts()
-        for step in range(self._steps):
-            self._write(state, logits, step)
-            if not self._repack(state):
-                break
-            logits = self._read_tokens(state)
+        with attention_of_draws(self._model):
+            for step in range(self._steps):
+                self._write(state, logits, step)
+                if not self._repack(state):
+                    break
+                logits = self._read_tokens(state)
         return self._results()
 
     def _read_prompts(self) -> tuple[_State, torch.Tensor]:
@@ -217,9 +246,9 @@ class _Decoding:
         draws = torch.arange(self._n_draws, device=device).expand(n_rows, -1)
         counts = torch.tensor([len(r.settings) for r in self._requests], device=device)
         slots = torch.where(draws < counts[:, None], draws, self._n_draws)
-        owners = torch.where(is_prompt, _PROMPT, _NOBODY)
         rows = torch.arange(n_rows, device=device)
-        state = _State(rows, slots, torch.empty_like(slots), lengths, owners, cache)
+        shared = SharedPrompts(cache, is_prompt)
+        state = _State(rows, slots, torch.empty_like(slots), lengths, shared)
         return state, output.logits[:, -1:].expand(-1, self._n_draws, -1)
 
     def _write(self, state: _State, logits: torch.Tensor, step: int) -> None:
@@ -244,36 +273,23 @@ class _Decoding:
         if width * height <= _REPACK_AT * live.numel() and width > 0:
             kept = by_row.nonzero()[:, 0]
             order = (~live).to(torch.uint8).argsort(dim=1, stable=True)[kept, :width]
-            state.slots = state.slots[kept].gather(1, order)
-            state.tokens = state.tokens[kept].gather(1, order)
+            places = (kept[:, None], order)
+            state.slots, state.tokens = state.slots[places], state.tokens[places]
             state.rows, state.positions = state.rows[kept], state.positions[kept]
-            state.owners = state.owners[kept]
-            state.cache.batch_select_indices(kept)
+            state.cache.keep(kept if height < len(live) else None, places)
         return width > 0
 
     def _read_tokens(self, state: _State) -> torch.Tensor:
         """Read the newest token of every slot; return the logits, [B, Q, vocabulary]."""
-        live = state.slots < self._n_draws
-        columns = torch.where(live, state.slots, _NOBODY)
-        state.owners = torch.cat([state.owners, columns], dim=1)
-        owners = state.owners[:, None, :]
-        visible = (owners == _PROMPT) | (owners == state.slots[:, :, None])
         output = self._model(
             input_ids=state.tokens,
-            attention_mask=self._as_mask(visible)[:, None],
+            attention_mask=state.cache.mask,
             position_ids=state.positions[:, None].expand_as(state.slots),
             past_key_values=state.cache,
             use_cache=True,
         )
         state.positions = state.positions + 1
         return output.logits
-
-    def _as_mask(self, visible: torch.Tensor) -> torch.Tensor:
-        if self._model.config._attn_implementation == "sdpa":
-            return visible
-        # Eager attention adds the mask to its scores.
-        lowest = torch.finfo(self._model.dtype).min
-        return torch.zeros_like(visible, dtype=self._model.dtype).masked_fill(~visible, lowest)
 
     def _results(self) -> tuple[list[list[list[int]]], list[list[bool]]]:
         ends = set(self._ends.tolist())
@@ -288,6 +304,12 @@ class _Decoding:
 def _answer(written: list[int], ends: set[int]) -> tuple[list[int], bool]:
     """Return the tokens before the first end token, and whether there is one."""
     for place, token in enumerate(written):
-        if token in ends or token == _NOBODY:
+        if token in ends or token == _UNWRITTEN:
             return written[:place], token in ends
     return written, False
+
+
+def _top_k(setting: Setting, model: PreTrainedModel) -> int:
+    """Return the top-k that decides: none where nothing is random, at most all tokens there are."""
+    vocabulary = model.config.get_text_config().vocab_size
+    return min(setting.top_k, vocabulary) if setting.temperature > 0 else 0

@@ -11,7 +11,7 @@ class Progress:
 
     def __init__(self, what: str, total: int) -> None:
         self._what = what
-        self._total = total
+        self.total = total
         self._done = 0
         self._failed = 0
         self._start = self._last = time.monotonic()
@@ -21,10 +21,10 @@ class Progress:
         self._done += done
         self._failed += failed
         now = time.monotonic()
-        if self._done >= self._total or now - self._last >= _INTERVAL_SECONDS:
+        if self._done >= self.total or now - self._last >= _INTERVAL_SECONDS:
             self._last = now
             rate = self._done / max(now - self._start, 1e-9)
             failures = f", {self._failed} failed" if self._failed else ""
             logging.info(
-                "%s: %d of %d (%.1f/s%s)", self._what, self._done, self._total, rate, failures
+                "%s: %d of %d (%.1f/s%s)", self._what, self._done, self.total, rate, failures
             )

@@ -165,7 +165,9 @@ def build_environment(
     return environment
 
 
-def run_training(command: Sequence[str], environment: Mapping[str, str]) -> None:
+def run_training(
+    command: Sequence[str], environment: Mapping[str, str], what: str = "the training"
+) -> None:
     """Run the command and log what its ranks print, line by line.
 
     Raises InputError with the rank's own sentence when the input was bad, and with the exit status
@@ -183,7 +185,7 @@ def run_training(command: Sequence[str], environment: Mapping[str, str]) -> None
             noise.seek(0)
             logger.error("%s", _summary(noise.readlines()))
     raise InputError(
-        f"the training ended with exit status {process.returncode}; the lines above tell why "
+        f"{what} ended with exit status {process.returncode}; the lines above tell why "
         "(a rank that was killed by signal 9 had most likely used up the job's memory)"
     )
 

@@ -1,14 +1,21 @@
 """Generation with transformers: the same outputs as its own and as one draw at a time."""
 
 import random
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tiny_model import tiny_llama
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from reset_tuning.errors import InputError
 from reset_tuning.sampling.backend import Completion, Request, Setting
@@ -74,7 +81,8 @@ def draw_alone(
         if not ended:
             ids.append(token)
             written.append(token)
-    return backend._completion(written, ended)
+    used = min(setting.top_k, model.config.vocab_size) if setting.temperature > 0 else 0
+    return backend._completion(written, ended, setting.temperature, used)
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 40, 90, 4096])
@@ -138,6 +146,72 @@ def test_eager_attention_writes_the_same(
         for name in ("sdpa", "eager", "flash_attention_2")
     ]
     assert outputs[0] == outputs[1] == outputs[2]
+
+
+def test_the_parameters_are_read_back_from_the_engine(
+    backend: TransformersBackend, requests: list[Request], caplog: pytest.LogCaptureFixture
+):
+    for request, completions in zip(requests, run(backend, requests), strict=True):
+        for setting, completion in zip(request.settings, completions, strict=True):
+            assert completion.temperature == setting.temperature
+            # The vocabulary has 34 words: top-k 100 is all of them, and that is what is recorded.
+            assert completion.top_k == min(setting.top_k, backend._model.config.vocab_size)
+    assert "top-k 100 is above the vocabulary" in caplog.text
+
+
+def test_finished_draws_leave_the_batch(
+    backend: TransformersBackend, requests: list[Request], monkeypatch: pytest.MonkeyPatch
+):
+    places = []
+    whole = _Decoding._read_tokens
+
+    def recorded(decoding: _Decoding, state: Any) -> Any:
+        places.append(state.slots.numel())
+        return whole(decoding, state)
+
+    monkeypatch.setattr(_Decoding, "_read_tokens", recorded)
+    run(backend, [replace(r, max_new_tokens=2 * n + 1) for n, r in enumerate(requests)])
+    # Twelve rows of seven; without leaving there would be 84 places to the end.
+    assert places[0] == 84 and places[-1] <= 2 * 7
+    assert sum(places) < 0.7 * 84 * len(places)
+
+
+def test_a_checkpoint_without_a_generation_config_ends_by_its_config(
+    tmp_path: Path, checkpoint: Path, tokenizer: PreTrainedTokenizerFast, requests: list[Request]
+):
+    bare = Path(shutil.copytree(checkpoint, tmp_path / "bare"))
+    (bare / "generation_config.json").unlink()
+    means = {"dtype": "float32", "attention": "sdpa", "batch_tokens": 4096}
+    outputs = [
+        run(TransformersBackend.load(str(folder), tokenizer, **means), requests)
+        for folder in (checkpoint, bare)
+    ]
+    assert outputs[0] == outputs[1]
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        (Request((), GREEDY, 8), "a prompt without tokens"),
+        (Request((2,) * 250, GREEDY, 8), "exceeds the 256 positions .* prompt.max_length to 256"),
+    ],
+)
+def test_a_prompt_that_the_model_cannot_read_is_refused(
+    backend: TransformersBackend, request_: Request, sentence: str
+):
+    with pytest.raises(InputError, match=sentence):
+        run(backend, [request_])
+
+
+def test_a_model_with_windows_of_attention_is_refused(tokenizer: PreTrainedTokenizerFast):
+    config = MistralConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=1,
+        num_attention_heads=4, num_key_value_heads=4, sliding_window=8,
+        eos_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    windowed = TransformersBackend(MistralForCausalLM(config).eval(), tokenizer, 4096)
+    with pytest.raises(InputError, match="generation.backend vllm or endpoint"):
+        run(windowed, [Request((2, 5, 6), GREEDY, 4)])
 
 
 def test_a_batch_that_does_not_fit_into_memory_is_halved(

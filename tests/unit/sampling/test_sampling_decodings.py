@@ -82,6 +82,18 @@ def test_top_k_at_temperature_zero_is_one_greedy_answer_drawn_seven_times(
     assert {(draw.temperature, draw.top_k, draw.sampling_seed) for draw in literal} == {(0, 0, 0)}
 
 
+def test_literal_is_the_temperature_zero():
+    spec = GRID | {"arm": "both"}
+    assert draws_of(spec | {"top_k_temperature": "literal"}, 1, "x") == draws_of(
+        spec | {"top_k_temperature": 0}, 1, "x"
+    )
+
+
+def test_a_temperature_of_zero_samples_nothing():
+    with pytest.raises(InputError, match="take it out of temperatures"):
+        draws_of(GRID | {"temperatures": [0.0, 0.7]}, 1, "x")
+
+
 def test_whole_numbers_seed_as_the_same_decimals():
     whole = draws_of(GRID | {"temperatures": [1, 2]} | {"arm": "both"}, 1, "x")
     decimal = draws_of(GRID | {"temperatures": [1.0, 2.0]} | {"arm": "both"}, 1, "x")

@@ -13,7 +13,7 @@ import pytest
 import generate_outputs
 import sample_outputs
 from reset_tuning.errors import InputError
-from reset_tuning.sampling.generation import generation_job
+from reset_tuning.sampling.generation import generation_job, read_job, write_job
 from reset_tuning.sampling.transformers_backend import TransformersBackend
 from reset_tuning.tables import read_table, write_table
 from reset_tuning.training.encoding import Encoder
@@ -193,11 +193,24 @@ def test_a_new_test_set_costs_its_own_rows(
     assert asked == [6]
 
 
-def test_a_prompt_that_cannot_fit_is_an_empty_row_of_length(generate: Callable[..., pd.DataFrame]):
+def test_a_prompt_that_cannot_fit_is_counted_and_keeps_an_empty_row(
+    generate: Callable[..., pd.DataFrame], tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
     rows = generate(max_length=21).set_index("example_id")
     # Nine tokens are left: an instruction takes seven, a question with its task ten.
     assert rows.loc["i0", "n_tokens"] > 0
-    assert rows.loc["q0"][["output", "finish_reason"]].to_list() == ["", "length"]
+    assert rows.loc["q0"][["output", "finish_reason"]].to_list() == ["", "prompt_too_long"]
+    assert "6 of 10 prompts leave no room" in caplog.text
+    metadata = pq.read_schema(tmp_path / "generations.parquet").metadata
+    assert metadata[b"prompts_too_long"] == b"6"
+
+
+def test_an_empty_prompt_is_refused_by_its_example(sample: Callable[..., pd.DataFrame], pool: Path):
+    rows = read_table(pool, "mixture")
+    rows.loc[rows["example_id"] == "q3", "prompt"] = " "
+    write_table(rows, pool, "mixture")
+    with pytest.raises(InputError, match="prompt of example q3 .nq. is empty"):
+        sample(spec=RESET | {"examples_per_set": 10})
 
 
 def test_the_pool_has_seven_draws_of_each_example(sample: Callable[..., pd.DataFrame]):
@@ -266,7 +279,9 @@ def test_a_job_is_made_of_a_rules_arguments(tmp_path: Path):
     arguments = _common(tmp_path, tmp_path) | {"decoding": "greedy", "spec": GREEDY, "threads": 1}
     files = [tmp_path / "model.safetensors"]
     assert generation_job(**arguments | {"model": files[0]}).model == files
-    assert generation_job(**arguments | {"model": files}).sidecar == tmp_path / "sidecar"
+    job = generation_job(**arguments | {"model": files})
+    assert (job.sidecar, job.means.batch_tokens) == (tmp_path / "sidecar", 256)
+    assert read_job(write_job(job, tmp_path)) == job
     with pytest.raises(TypeError, match="temperature"):
         generation_job(**arguments, temperature=1)
 

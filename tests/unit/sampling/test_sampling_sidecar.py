@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from reset_tuning.sampling.backend import Setting
-from reset_tuning.sampling.sidecar import model_identity, output_key
+from reset_tuning.sampling.sidecar import model_identity, output_key, text_digest
 
 
 def test_everything_that_changes_an_output_is_part_of_its_key():
@@ -20,6 +20,18 @@ def test_everything_that_changes_an_output_is_part_of_its_key():
     assert output_key("Name a colour", Setting(0, 0, 1), 480) == output_key(
         "Name a colour", Setting(0.0, 0, 1), 480
     )
+
+
+def test_a_prompt_is_known_by_all_of_its_text():
+    assert len({text_digest(text) for text in ("", "a", "a ", "a\n")}) == 4
+
+
+def test_another_backend_is_another_model():
+    names = {
+        model_identity([], "a/b", "bfloat16", "sdpa", backend)
+        for backend in ({"kind": "transformers"}, {"kind": "vllm"}, {"kind": "endpoint"})
+    }
+    assert len(names) == 3
 
 
 def test_a_model_is_named_by_its_content(tmp_path: Path, checkpoint: Path):
