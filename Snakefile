@@ -62,11 +62,5 @@ rule all:
     """Everything that is kept: data, checkpoints, outputs, scores, tables and figures."""
     default_target: True
     input:
-        raw_files,
-        prepared_files,
-        lambda wildcards: checkpoint_files(),
-        lambda wildcards: generation_files() + judgment_files() + score_files(),
-        lambda wildcards: pool_files(),
-        lambda wildcards: selection_files(".parquet") + selection_files(".ledger.csv"),
-        table_files,
-        figure_files,
+        kept_files,
+        closing_files,

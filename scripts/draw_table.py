@@ -2,16 +2,12 @@
 
 from pathlib import Path
 
-from reset_tuning.figures.pages import table_page
-from reset_tuning.files import atomic_path
+from reset_tuning.figures.pages import table_page, write_page
 from reset_tuning.jobs import run
 
 
-def main(*, table: Path, page: Path, title: str, judge: str) -> None:
-    """Write the page; `judge` is for the caption alone."""
-    text = table_page(table, title)
-    with atomic_path(page) as path:
-        path.write_text(text, encoding="utf-8")
+def main(*, table: Path, page: Path, title: str, note: str) -> None:
+    write_page(table_page(table, title, note), page)
 
 
 if __name__ == "__main__":

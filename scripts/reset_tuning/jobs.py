@@ -1,14 +1,18 @@
-"""The frame around every script: arguments, logging and the one way to fail."""
+"""The frame around every script: arguments, logging, what the job ran in, the one way to fail."""
 
 import inspect
+import json
 import logging
 import os
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from reset_tuning.environment import describe_environment, visible_gpus
 from reset_tuning.errors import InputError
+from reset_tuning.files import atomic_path
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
@@ -35,9 +39,12 @@ def run(main: Callable[..., None], snakemake: Any) -> None:
     changes would rebuild what they cannot change. An InputError is one sentence in the log and
     exit code 1; anything else keeps its traceback.
     """
-    configure_logging(Path(snakemake.log[0]) if snakemake.log else None)
+    log = Path(snakemake.log[0]) if snakemake.log else None
+    configure_logging(log)
     for variable in _THREAD_VARIABLES:
         os.environ[variable] = str(snakemake.threads)
+    if log:
+        record_job(job_record(log), snakemake)
     arguments = _paths(snakemake.input) | _paths(snakemake.output) | dict(snakemake.params.items())
     resources = dict(snakemake.resources.items()) | {"threads": snakemake.threads}
     wanted = inspect.signature(main).parameters
@@ -50,6 +57,40 @@ def run(main: Callable[..., None], snakemake: Any) -> None:
     except Exception:
         logging.exception("%s failed", snakemake.rule)
         sys.exit(1)
+
+
+def job_record(log: Path) -> Path:
+    """Return where the record of the job with this log stands: beside the log.
+
+    >>> job_record(Path("logs/train/mtl/seed-1.log")).name
+    'seed-1.job.json'
+    """
+    return log.with_suffix(".job.json")
+
+
+def record_job(path: Path, snakemake: Any) -> None:
+    """Write what a job was given and what it runs in, for those who trace a number back to it.
+
+    Snakemake's own metadata name the rule and the files of a job, but not its code, its packages
+    or the names of its params. A rule that asks for no GPU is not asked how many it sees. A record
+    that cannot be stored is a warning: it must not end a training.
+    """
+    gpus = int(dict(snakemake.resources.items()).get("gpu", 0))
+    record = {
+        "rule": snakemake.rule,
+        "wildcards": dict(snakemake.wildcards.items()),
+        "params": dict(snakemake.params.items()),
+        "threads": snakemake.threads,
+        "gpus": min(gpus, visible_gpus()) if gpus else 0,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "slurm_job": os.environ.get("SLURM_JOB_ID"),
+        **describe_environment(),
+    }
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(record, indent=1, default=str) + "\n")
+    except OSError as error:
+        logging.warning("%s cannot be stored (%s)", path, error.strerror)
 
 
 def _paths(files: Any) -> dict[str, Path | list[Path]]:

@@ -20,6 +20,9 @@ from reset_tuning.files import atomic_path
 SCHEMA_FILE = Path(__file__).resolve().parents[2] / "schemas" / "tables.yaml"
 CSV_FLOATS = "%.6g"
 
+# Files that are not called as their table is declared.
+_NAMES_OF_FILES = {"row_ledger": "ledger", "trajectories": "trajectory"}
+
 _TYPES = {
     "string": pa.string(),
     "int": pa.int64(),
@@ -44,6 +47,23 @@ def table_schema(name: str) -> pa.Schema:
         pa.field(column, _TYPES[spec["type"]], nullable=spec.get("nullable", False))
         for column, spec in tables[name]["columns"].items()
     )
+
+
+def table_key(file: str) -> list[str]:
+    """Return the columns that tell the rows of metrics/<file>.csv apart; none if undeclared."""
+    return list(_declared(file).get("key", []))
+
+
+def describe_table(file: str) -> tuple[str, dict[str, str]]:
+    """Return what metrics/<file>.csv holds, and what its columns mean where that is said."""
+    table = _declared(file)
+    columns = table.get("columns", {}).items()
+    meanings = {name: spec["description"] for name, spec in columns if "description" in spec}
+    return table.get("description", "").strip(), meanings
+
+
+def _declared(file: str) -> dict[str, Any]:
+    return _declarations().get(_NAMES_OF_FILES.get(file, file), {})
 
 
 def write_table(

@@ -108,3 +108,12 @@ def test_every_value_of_the_papers_configuration_is_marked_in_its_section() -> N
 def test_scripts_are_thin() -> None:
     for path in (ROOT / "scripts").glob("*.py"):
         assert len(path.read_text().splitlines()) <= 100, path.name
+
+
+def test_a_jobs_log_and_benchmark_are_named_alike() -> None:
+    """The cost and the manifest find one by the other."""
+    for path in (ROOT / "rules").glob("*.smk"):
+        text = path.read_text()
+        logs = re.findall(r'"<logs>/(.+)\.log"', text)
+        benchmarks = re.findall(r'"<benchmarks>/(.+)\.jsonl"', text)
+        assert logs == benchmarks, path.name

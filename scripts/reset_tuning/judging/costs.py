@@ -29,13 +29,13 @@ def tabulate_costs(
     rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["judge"])
     costs = [
         _cost(str(judge), str(stage), group, Price.of(prices.get(str(judge), {})))
-        for (judge, stage), group in _first_uses(rows).groupby(["judge", "stage"])
+        for (judge, stage), group in first_uses(rows).groupby(["judge", "stage"])
     ]
     write_table(pd.DataFrame(costs, columns=columns), table, "judge_cost")
 
 
-def _first_uses(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mark the first row of every reply as the paid one."""
+def first_uses(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mark the first row of every reply in the column is_paid: a reply is paid once."""
     if rows.empty:
         return rows.assign(stage=pd.Series(dtype="str"))
     has_reply = rows["error"].isna()

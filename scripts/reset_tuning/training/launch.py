@@ -18,6 +18,7 @@ from typing import IO, Any
 
 import psutil
 
+from reset_tuning.environment import visible_gpus
 from reset_tuning.errors import InputError
 from reset_tuning.training.failures import told
 from reset_tuning.training.settings import TrainingJob, batch_geometry, read_settings, write_job
@@ -31,7 +32,6 @@ WORKER = Path(__file__).resolve().parents[2] / "train_model.py"
 FORWARDED_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1")
 _SHUTDOWN_SECONDS = 600  # what the state of a 7B model may take to reach the disk
 _NOISE_LINES = 20
-_GPU_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 _RENDEZVOUS_PORT = 29_500  # of the first node, where several nodes meet
 _SHARE_OF_RUNTIME = 0.95  # of the job's time limit; the rest is for writing the state
 
@@ -64,18 +64,6 @@ def launch(job: TrainingJob, identity: Mapping[str, Any]) -> dict[str, Any]:
     command = build_command(ranks_per_node, write_job(job), rendezvous(nodes, os.environ))
     run_training(command, environment)
     return json.loads((output / REPORT).read_text())
-
-
-def visible_gpus() -> int:
-    """Return the number of GPUs that the job sees, asking torch only where a driver is present.
-
-    Importing torch takes seconds, which a machine without a GPU need not spend.
-    """
-    if not any(Path(node).exists() for node in _GPU_NODES):
-        return 0
-    import torch
-
-    return torch.cuda.device_count()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,11 +4,11 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from reset_tuning.environment import git_commit
 from reset_tuning.files import sha256_of
 from reset_tuning.training.settings import TrainingJob
 
@@ -46,22 +46,3 @@ def describe_training(identity: Mapping[str, Any], report: Mapping[str, Any]) ->
         "machine": platform.machine(),
         "git_commit": git_commit(Path(__file__).parent),
     }
-
-
-def git_commit(directory: Path) -> str | None:
-    """Return the commit of the repository around a directory, "-dirty" when changed, or None."""
-    commit = _git(directory, "rev-parse", "HEAD")
-    if commit is None:
-        return None
-    changed = _git(directory, "status", "--porcelain", "--untracked-files=no")
-    return f"{commit}-dirty" if changed else commit
-
-
-def _git(directory: Path, *arguments: str) -> str | None:
-    """Return a git command's output, or None without git or a repository."""
-    command = ["git", "-C", str(directory), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()

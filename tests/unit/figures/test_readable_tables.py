@@ -1,3 +1,7 @@
+import base64
+import gzip
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -5,10 +9,20 @@ from pathlib import Path
 import pytest
 
 from reset_tuning.errors import InputError
-from reset_tuning.figures.pages import table_page
+from reset_tuning.figures.pages import table_page, write_page
 from reset_tuning.figures.terminal import format_table
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "print_table.py"
+
+
+def cells(page: str) -> list[list[str]]:
+    body = page.split("<tbody>")[1].split("</tbody>")[0]
+    return [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", body)]
+
+
+def packed_data(page: str) -> dict:
+    packed = re.search(r'id="data">(.*?)</script>', page)[1]
+    return json.loads(gzip.decompress(base64.b64decode(packed)))
 
 
 def test_the_printed_table(main_csv) -> None:
@@ -47,18 +61,48 @@ def test_a_missing_file_is_one_sentence(tmp_path) -> None:
 
 
 def test_the_page_of_the_main_table_shows_means_and_deviations(main_csv) -> None:
-    page = table_page(main_csv, "Main <table>")
+    page = table_page(main_csv, "Main <table>", "**What** to see & read.")
     assert "<h1>Main &lt;table&gt;</h1>" in page
-    assert "<td>0.750 ± 0.012</td>" in page
-    assert "overall n" not in page
+    assert "<p><strong>What</strong> to see &amp; read.</p>" in page
+    assert cells(page) == [
+        ["zero-shot", "1", "0.500", "0.250"],
+        ["w/ MTL", "3", "0.750 ± 0.012", "–"],
+    ]
+    assert "judge&#x27;s rating in [0, 1]" in page  # what the columns mean
 
 
-def test_the_page_of_another_table_shows_all_columns(tmp_path) -> None:
+def test_the_page_of_another_table_shows_all_columns_and_what_it_holds(tmp_path) -> None:
     path = tmp_path / "row_ledger.csv"
     path.write_text("stage,rule,n_in\nprepare,a & b,3\n")
     page = table_page(path, "Ledger")
-    assert "<th>n in</th>" in page
-    assert "<td>a &amp; b</td>" in page
+    assert re.findall(r"<th [^>]*>(.*?)</th>", page) == ["stage", "rule", "n in"]
+    assert cells(page) == [["prepare", "a &amp; b", "3"]]
+    assert "Row accounting of one stage" in page
+    assert "<script" not in page  # three rows need no filters
+
+
+def test_a_long_table_is_data_for_the_pages_script(tmp_path) -> None:
+    path = tmp_path / "scores.csv"
+    rows = [f"mtl,{seed},nq,0.69230769,{seed * 1000}" for seed in range(1, 21)]
+    path.write_text("\n".join(["run,seed,dataset,mean,n", *rows]) + "\n")
+    page = table_page(path, "Scores")
+    data = packed_data(page)
+    assert data["rows"][0] == ["mtl", "1", "nq", "0.692", "1000"]
+    assert len(data["rows"]) == 20 and not cells(page)
+    assert data["kinds"] == ["text", "", "text", "", ""]
+    assert re.findall(r"<select data-column=\"(\d)\"", page) == ["1"]  # one run, one dataset
+
+
+def test_equal_tables_give_equal_pages(main_csv) -> None:
+    assert table_page(main_csv, "Main") == table_page(main_csv, "Main")
+
+
+def test_a_page_that_the_report_could_not_show_is_told(tmp_path, caplog) -> None:
+    write_page("x" * 1_500_000, tmp_path / "short.html")
+    assert not caplog.records
+    write_page("x" * 1_600_000, tmp_path / "long.html")
+    assert "too long for the report" in caplog.text
+    assert (tmp_path / "long.html").stat().st_size == 1_600_000
 
 
 def test_a_table_without_rows_is_refused(tmp_path) -> None:

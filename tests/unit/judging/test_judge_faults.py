@@ -52,7 +52,7 @@ def main():
 empty = SimpleNamespace(items=lambda: [])
 run(main, SimpleNamespace(
     log=[arguments["log"]], threads=1, input=empty, output=empty, params=empty, resources=empty,
-    rule="query_judge",
+    rule="query_judge", wildcards=empty,
 ))
 """
 

@@ -1,0 +1,1 @@
+"""Where every file and every number comes from: jobs, a manifest of the run, chains, costs."""
