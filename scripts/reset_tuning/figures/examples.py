@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from reset_tuning.data.prompts import prompt_parts
-from reset_tuning.figures.pages import page, template
+from reset_tuning.figures.pages import fits_report, page, template
 from reset_tuning.seeds import draw_fraction
 from reset_tuning.stats.averages import INSTRUCTION_METRIC, Headlines
 from reset_tuning.tables import read_table
@@ -33,8 +33,10 @@ def browser_page(
 
     `systems` are {label, main, run, seed, checkpoint} in the order in which their answers stand.
     Of the scores those behind the tables' columns are shown, with the reason where there is none.
+    There are fewer examples where the report could not show a page of all.
     """
-    drawn = pd.concat([_drawn(path, per_set) for path in examples], ignore_index=True)
+    drawn = pd.concat([_drawn(path) for path in examples], ignore_index=True)
+    drawn = drawn[drawn["place"] < per_set]
     answers = _answers(generations, set(drawn["example_id"]))
     shown = _shown_scores(scores, headlines, drawn)
     said = _judge_texts(judgments, headlines.judge)
@@ -42,28 +44,38 @@ def browser_page(
         _example(row, systems, answers, shown, said, template, tasks)
         for row in drawn.to_dict("records")
     ]
+    kinds = dict(zip(drawn["dataset"], drawn["kind"], strict=True))
+    roles = {name: "seen" if name in set(seen) else "unseen" for name in kinds}
     datasets = {
-        row["dataset"]: {
-            "kind": row["kind"].replace("_", " "),
-            "role": "seen" if row["dataset"] in set(seen) else "unseen",
-        }
-        for row in drawn.to_dict("records")
+        name: {"kind": kind.replace("_", " "), "role": roles[name]} for name, kind in kinds.items()
     }
+    places = list(drawn["place"])
+    while True:
+        here = [row for row, place in zip(rows, places, strict=True) if place < per_set]
+        text = _page(systems, datasets, here, per_set)
+        if fits_report(text) or per_set == 1:
+            return text
+        per_set = max(1, per_set * 9 // 10)
+
+
+def _page(
+    systems: Sequence[Mapping[str, Any]],
+    datasets: Mapping[str, Mapping[str, str]],
+    rows: Sequence[Mapping[str, Any]],
+    per_set: int,
+) -> str:
     names = [{"label": item["label"], "main": item["main"]} for item in systems]
     data = {"systems": names, "datasets": datasets, "examples": rows}
-    return page(
-        "Examples and answers",
-        _body(systems, datasets, per_set),
-        style="browser.css",
-        script="browser.js",
-        data=data,
-    )
+    body = _body(systems, datasets, per_set)
+    return page("Examples and answers", body, "browser.css", "browser.js", data)
 
 
-def _drawn(path: Path, per_set: int) -> pd.DataFrame:
+def _drawn(path: Path) -> pd.DataFrame:
+    """Return a test set in the order of its draw, each row's place from 0 beside it."""
     rows = read_table(path, "example")
     order = [draw_fraction(0, example_id, "browser") for example_id in rows["example_id"]]
-    return rows.assign(order=order).sort_values("order").head(per_set).drop(columns="order")
+    rows = rows.assign(order=order).sort_values("order").drop(columns="order")
+    return rows.assign(place=range(len(rows)))
 
 
 def _answers(paths: Sequence[Path], examples: set[str]) -> dict[tuple, str]:

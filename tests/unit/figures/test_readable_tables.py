@@ -1,28 +1,16 @@
-import base64
-import gzip
-import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from pages import cells, packed_data
 
 from reset_tuning.errors import InputError
 from reset_tuning.figures.pages import table_page, write_page
 from reset_tuning.figures.terminal import format_table
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "print_table.py"
-
-
-def cells(page: str) -> list[list[str]]:
-    body = page.split("<tbody>")[1].split("</tbody>")[0]
-    return [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", body)]
-
-
-def packed_data(page: str) -> dict:
-    packed = re.search(r'id="data">(.*?)</script>', page)[1]
-    return json.loads(gzip.decompress(base64.b64decode(packed)))
 
 
 def test_the_printed_table(main_csv) -> None:
