@@ -51,18 +51,18 @@ def table_schema(name: str) -> pa.Schema:
 
 def table_key(file: str) -> list[str]:
     """Return the columns that tell the rows of metrics/<file>.csv apart; none if undeclared."""
-    return list(_declared(file).get("key", []))
+    return list(_of_file(file).get("key", []))
 
 
 def describe_table(file: str) -> tuple[str, dict[str, str]]:
     """Return what metrics/<file>.csv holds, and what its columns mean where that is said."""
-    table = _declared(file)
+    table = _of_file(file)
     columns = table.get("columns", {}).items()
     meanings = {name: spec["description"] for name, spec in columns if "description" in spec}
     return table.get("description", "").strip(), meanings
 
 
-def _declared(file: str) -> dict[str, Any]:
+def _of_file(file: str) -> dict[str, Any]:
     return _declarations().get(_NAMES_OF_FILES.get(file, file), {})
 
 
