@@ -3,11 +3,8 @@
 import os
 import signal
 import sys
-<<<<<<< HEAD
 import threading
-=======
 from dataclasses import asdict
->>>>>>> abeaa17 (Provenance: a record beside every job's log, a manifest of the run, chains of cells, cost.csv, pages of tables)
 from pathlib import Path
 
 import yaml
