@@ -27,9 +27,7 @@ def chains_page(folder: Path, tables: Sequence[str], root: Path = Path(".")) -> 
         "tables": {name: _table(name, manifest, folder, root, places) for name in tables},
         "files": [[path, kept.sha256] for path, kept in manifest.files.items()],
         "made": [kept.job for kept in manifest.files.values()],
-        "jobs": [
-            _job(values.as_dict() | {"environment": values.environment}) for values in manifest.jobs
-        ],
+        "jobs": [_job(job) for job in manifest.jobs],
         "judges": {
             place: _judges(path, manifest, folder, root)
             for path, place in places.items()

@@ -23,6 +23,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _FILTERED_ROWS = 12  # tables with more rows get filters
 _CHOICES = (2, 40)  # so many distinct texts make a column worth a filter
 _LONG_TEXT = 60
+_TITLE = r"^\*\*[^*]+\.\*\* "
 _MARKS = {"strong": r"\*\*(.+?)\*\*", "code": r"``(.+?)``", "em": r"\*(.+?)\*"}
 _INTEGER, _NUMBER = re.compile(r"-?\d+"), re.compile(r"-?\d*\.?\d+(e[-+]?\d+)?")
 _LONGEST_ADDRESS = 2_097_152  # characters, in Chromium (url::kMaxURLChars)
@@ -91,18 +92,21 @@ def table_page(table: Path, title: str, note: str = "") -> str:
     description, meanings = describe_table(table.stem)
     kinds = [_kind(list(cells)) for cells in zip(*body, strict=True)]
     is_long = len(body) > _FILTERED_ROWS
-    parts = [_note(note), f"<p>{html.escape(description)}</p>"]
+    parts = [_note(note)]
     parts.append(_filters(head, body, kinds) if is_long else "")
     parts.append(_table(head, [] if is_long else body, kinds, meanings))
-    parts.append(_meanings(list(rows[0]), meanings))
+    parts.append(_meanings(list(rows[0]), description, meanings))
     parts.append(f'<p class="soft">All columns with all digits: <code>{table.name}</code>.</p>')
     data = {"rows": body, "kinds": kinds} if is_long else None
     return page(title, "\n".join(parts), script="table.js" if is_long else "", data=data)
 
 
 def _note(text: str) -> str:
-    """Return a caption, written in the small part of reStructuredText that captions use."""
-    shown = html.escape(text.strip())
+    """Return a caption, written in the small part of reStructuredText that captions use.
+
+    The title in bold that it may begin with is the page's own.
+    """
+    shown = html.escape(re.sub(_TITLE, "", text.strip()))
     for name, mark in _MARKS.items():
         shown = re.sub(mark, rf"<{name}>\1</{name}>", shown)
     return f"<p>{shown}</p>"
@@ -176,12 +180,15 @@ def _filters(head: list[str], body: list[list[str]], kinds: list[str]) -> str:
     return f'<div class="filters">{"".join(controls)}<output id="count"></output></div>'
 
 
-def _meanings(columns: list[str], meanings: Mapping[str, str]) -> str:
-    listed = [
+def _meanings(columns: list[str], description: str, meanings: Mapping[str, str]) -> str:
+    listed = "".join(
         f"<dt>{html.escape(name)}</dt><dd>{html.escape(meanings[name])}</dd>"
         for name in columns
         if name in meanings
-    ]
-    if not listed:
+    )
+    if not description and not listed:
         return ""
-    return f"<details><summary>What the columns mean</summary><dl>{''.join(listed)}</dl></details>"
+    return (
+        "<details><summary>What the columns mean</summary>"
+        f"<p>{html.escape(description)}</p><dl>{listed}</dl></details>"
+    )

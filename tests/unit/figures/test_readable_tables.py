@@ -49,9 +49,9 @@ def test_a_missing_file_is_one_sentence(tmp_path) -> None:
 
 
 def test_the_page_of_the_main_table_shows_means_and_deviations(main_csv) -> None:
-    page = table_page(main_csv, "Main <table>", "**What** to see & read.")
+    page = table_page(main_csv, "Main <table>", "**Main table.** What *to* see & ``read``.")
     assert "<h1>Main &lt;table&gt;</h1>" in page
-    assert "<p><strong>What</strong> to see &amp; read.</p>" in page
+    assert "<p>What <em>to</em> see &amp; <code>read</code>.</p>" in page
     assert cells(page) == [
         ["zero-shot", "1", "0.500", "0.250"],
         ["w/ MTL", "3", "0.750 ± 0.012", "–"],
