@@ -41,6 +41,7 @@ include: "rules/validate.smk"
 include: "rules/metrics.smk"
 include: "rules/report.smk"
 include: "rules/miniature.smk"
+include: "rules/plan.smk"
 
 
 onstart:

@@ -1,5 +1,6 @@
 # The experiment behind the rules: configuration, path variables, wildcards and input functions.
 
+import copy
 import os
 import signal
 import sys
@@ -18,8 +19,12 @@ from reset_tuning.data.fetch import local_files
 from reset_tuning.data.readers import check_formats
 from reset_tuning.errors import InputError
 from reset_tuning.experiment import MODEL_FILES, Experiment, Weights
+from reset_tuning.planning.jobs import record_jobs
 from reset_tuning.slurm import check_no_second_writer, comment_of, grown, remember_run
 
+record_jobs(logger)
+# With the nulls that take keys away: what the dry run of a plan is given.
+GIVEN = copy.deepcopy(config)
 normalise(config)
 try:
     experiment = Experiment(config)

@@ -586,6 +586,30 @@ def say_what_scores_mean():
         )
 
 
+# ---------------------------------------------------------------- plan
+
+
+def judge_prompts():
+    """The prompts of all judges by name."""
+    return {
+        name: read_yaml(f"resources/prompts/{judge['prompt']}.yaml")
+        for name, judge in config["judges"].items()
+    }
+
+
+def asked_gpus():
+    """The GPUs and nodes that a profile or the command line sets, by rule."""
+    settings = workflow.resource_settings.overwrite_resources
+    return {
+        name: {
+            key: resources[key].value
+            for key in ("gpu", "nodes")
+            if key in resources and isinstance(resources[key].value, int)
+        }
+        for name, resources in settings.items()
+    }
+
+
 # ---------------------------------------------------------------- targets
 
 

@@ -60,6 +60,7 @@ use rule score_outputs as score_entailment with:
         runtime=minutes(240),
         batch_size=metric_means("batch_size"),
         batch_tokens=metric_means("batch_tokens"),
+        cpu_ranks=config["launch"]["cpu_ranks"],
     params:
         metric="{metric}",
         spec=metric_spec,
@@ -84,6 +85,7 @@ use rule score_entailment as score_pool_entailment with:
         runtime=minutes(720),
         batch_size=metric_means("batch_size"),
         batch_tokens=metric_means("batch_tokens"),
+        cpu_ranks=config["launch"]["cpu_ranks"],
 
 
 localrules:

@@ -14,6 +14,7 @@ def main(
     tasks: dict[str, str],
     batch_tokens: int,
     threads: int = 1,
+    gpu: int = 0,
     cpu_ranks: int = 1,
     gpu_memory: str = "0.9",  # a resource is no fraction
     concurrency: int = 16,
@@ -22,8 +23,10 @@ def main(
     **job: Any,
 ) -> None:
     # Resources are passed only when they stand here by name.
+    from reset_tuning.planning.preflight import require_for_engine
     from reset_tuning.sampling.generation import generate_outputs, generation_job
 
+    require_for_engine(job, gpus=gpu, cpu_ranks=cpu_ranks)
     examples = [examples] if isinstance(examples, Path) else examples
     wanted = generation_job(
         batch_tokens=batch_tokens,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from reset_tuning.files import atomic_path
 from reset_tuning.jobs import run as run_script
+from reset_tuning.planning.preflight import require_for_training
 from reset_tuning.training.checkpoints import MODEL_FILES, publish
 from reset_tuning.training.launch import launch
 from reset_tuning.training.provenance import describe_training, training_identity
@@ -32,6 +33,7 @@ def main(
     deepspeed: Path | list[Path],  # none without DeepSpeed
     cpu_ranks: int = 1,
     nodes: int = 1,
+    gpu: int = 0,
     threads: int = 1,
     runtime: float = 0,
     resume_minutes: float = 30,
@@ -60,6 +62,7 @@ def main(
         ),
     )
     zero = [deepspeed] if isinstance(deepspeed, Path) else deepspeed
+    require_for_training(base_path, settings, output, gpus=gpu // nodes, cpu_ranks=cpu_ranks)
     identity = training_identity(job, [*base, *zero])
     with sole_trainer(history.parent / ".claims") as gave_way:
         if gave_way and is_published(provenance, identity):

@@ -31,9 +31,14 @@ def main(
     prompt_price: str = "0.0",
     completion_price: str = "0.0",
     batch_discount: str = "0.0",
+    gpu: int = 0,
 ) -> None:
     from reset_tuning.judging.client import Limits
     from reset_tuning.judging.query import Policy, query_judge
+    from reset_tuning.planning.preflight import require_for_server
+
+    if isinstance(spec.get("server"), dict):
+        require_for_server(spec["model"], gpus=gpu)
 
     limits = Limits(
         concurrency=int(concurrency),

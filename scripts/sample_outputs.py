@@ -12,6 +12,7 @@ def main(
     samples: Path,
     batch_tokens: int,
     threads: int = 1,
+    gpu: int = 0,
     cpu_ranks: int = 1,
     gpu_memory: str = "0.9",  # a resource is no fraction
     concurrency: int = 16,
@@ -20,8 +21,10 @@ def main(
     **job: Any,
 ) -> None:
     # Resources are passed only when they stand here by name.
+    from reset_tuning.planning.preflight import require_for_engine
     from reset_tuning.sampling.generation import generation_job, sample_outputs
 
+    require_for_engine(job, gpus=gpu, cpu_ranks=cpu_ranks)
     wanted = generation_job(
         batch_tokens=batch_tokens,
         threads=threads,

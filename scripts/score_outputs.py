@@ -18,12 +18,18 @@ def main(
     batch_size: int = 64,
     batch_tokens: int = 2048,
     threads: int = 1,
+    gpu: int = 0,
+    cpu_ranks: int = 1,
 ) -> None:
     # `model` is named by the rule alone, so that new files of a local NLI model are a reason to
     # score again; the metric itself loads the model that its spec names.
+    from reset_tuning.planning.preflight import require_for_model
     from reset_tuning.scoring.means import Means
     from reset_tuning.scoring.scorers import score_outputs
 
+    if "model" in spec:
+        dtype = spec.get("dtype", "float32")
+        require_for_model(spec["model"], dtype, gpus=gpu, cpu_ranks=cpu_ranks)
     examples = [examples] if isinstance(examples, Path) else examples
     means = Means(
         batch_size=int(batch_size),

@@ -320,8 +320,8 @@ def _check_tables(config: Config) -> None:
 def normalise(config: Config) -> None:
     """Bring a merged configuration into its one form, in place, before it is checked.
 
-    Overlays merge into what is below them, so a null is how they take a key away; and a list
-    given on the command line (`--config 'seeds=[1]'`) arrives as strings. Registries keep the order
+    Overlays merge into what is below them, so a null is how they take a key away; and lists and
+    limits of the command line (`--config 'seeds=[1]'`) arrive as strings. Registries keep the order
     of their names, which is that of the tables, but an entry's keys are sorted: to Snakemake the
     same values in another order are other params, and everything would be made again.
     """
@@ -333,6 +333,9 @@ def normalise(config: Config) -> None:
             config[key] = entries if is_registry else _sorted(entries)
     if isinstance(config.get("seeds"), list):
         config["seeds"] = [int(s) if str(s).isdigit() else s for s in config["seeds"]]
+    limits = config.get("plan", {}).get("limits")
+    if isinstance(limits, dict):
+        limits |= {name: float(v) for name, v in limits.items() if _reads_as_number(v)}
 
 
 def _remove_nulls(config: Config) -> None:

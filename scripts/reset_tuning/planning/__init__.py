@@ -1,0 +1,1 @@
+"""What an experiment will cost before it runs: jobs, GPU-hours, tokens, dollars, disk."""

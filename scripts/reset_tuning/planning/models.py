@@ -1,0 +1,58 @@
+"""How large a model is: of its files, of the plan's table, or of what its name says."""
+
+import json
+import math
+import re
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+BYTES_OF = {"bfloat16": 2, "float32": 4}
+_SIZE = re.compile(r"(?:^|[-_.])(\d+(?:\.\d+)?)([bm])(?:$|[-_.])", re.IGNORECASE)
+_UNKNOWN_PARAMETERS = 7e9
+
+
+class ModelSizes:
+    """Parameters of the models of a configuration; `known` are those of hub models by id."""
+
+    def __init__(self, models: Mapping[str, Any], known: Mapping[str, float]) -> None:
+        self._models = models
+        self._known = known
+
+    def parameters(self, model: str) -> float:
+        """Return the number of parameters of a model of the config."""
+        entry = self._models[model]
+        if "path" in entry:
+            return parameters_of(Path(entry["path"]) / "model.safetensors")
+        if "build" in entry:
+            return _built(entry["build"])
+        return self._known.get(entry["hub"]) or named_size(entry["hub"]) or _UNKNOWN_PARAMETERS
+
+    def weight_bytes(self, model: str) -> float:
+        """Return the bytes of one set of a model's weights as they are trained and saved."""
+        return self.parameters(model) * BYTES_OF[self._models[model]["dtype"]]
+
+
+def parameters_of(weights: Path) -> float:
+    """Return the number of values in a safetensors file, of its header alone."""
+    with weights.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        header = json.loads(stream.read(length))
+    return float(
+        sum(math.prod(item["shape"]) for name, item in header.items() if name != "__metadata__")
+    )
+
+
+def named_size(name: str) -> float | None:
+    """Return the parameters that a model's name tells, as 7e9 of vicuna-7b-v1.3; None without."""
+    found = _SIZE.search(name.split("/")[-1])
+    if found is None:
+        return None
+    return float(found[1]) * (1e9 if found[2].lower() == "b" else 1e6)
+
+
+def _built(build: Mapping[str, int]) -> float:
+    """Return the parameters of a small Llama that the experiment builds itself."""
+    width = build["hidden_size"]
+    return build["layers"] * 12 * width**2 + 2 * build["vocabulary"] * width

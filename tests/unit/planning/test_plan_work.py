@@ -1,0 +1,131 @@
+"""Rows, tokens and draws of the paper, by hand."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from reset_tuning.planning.expectations import ASSUMED, MEASURED, Expectations, Rows, together
+from reset_tuning.planning.models import ModelSizes, named_size, parameters_of
+from reset_tuning.planning.work import ENTAILED_KINDS, Workload
+
+
+def test_groups_of_rows_are_one_with_the_weakest_ground() -> None:
+    both = together([Rows(10, 100, 5, MEASURED), Rows(30, 20, 9, ASSUMED)])
+    assert both == Rows(40, 40, 8, ASSUMED)
+    assert both.tokens == 40 * 48
+
+
+def test_a_mixture_brings_every_set_to_the_largest(expectations: Expectations) -> None:
+    sets = expectations.sets("all")
+    assert set(sets) == {"instruction", "nq", "ms_marco", "cnn_dailymail"}
+    largest = max(rows.count for rows in sets.values())
+    assert expectations.mixture("all").count == pytest.approx(4 * largest)
+    assert 1.0e6 < expectations.mixture("all").count < 1.16e6  # four times 287 thousand
+
+
+def test_the_mixture_of_the_paper_has_about_as_many_tokens_as_peers_infer(
+    workload: Workload,
+) -> None:
+    tokens = workload.of("train", {"run": "mtl", "seed": "1"}).tokens
+    assert 0.6e9 < tokens < 1.3e9
+
+
+def test_reset_trains_on_eight_thousand_rows(
+    expectations: Expectations, workload: Workload
+) -> None:
+    assert expectations.training("mtl-reset", 1).count == 8000
+    assert expectations.training("mtl-reset-s", 1).count == 2000
+    assert workload.steps("mtl-reset", 1) == 250
+    assert workload.steps("mtl-reset-s", 1) == 62.5
+
+
+def test_seven_draws_an_example_and_fourteen_for_reset_s(workload: Workload) -> None:
+    assert workload.draws("greedy") == 1
+    assert workload.draws("reset") == 7
+    assert workload.draws("reset-s") == 14
+
+
+def test_reset_s_draws_only_what_reset_has_not_drawn(workload: Workload) -> None:
+    """The first of its two rounds are the draws of the larger pool."""
+    assert workload._new_draws("mtl", "reset", 2200) == 2200 * 7
+    assert workload._new_draws("mtl", "reset-s", 550) == 550 * 7
+
+
+def test_other_settings_share_no_draws(config: dict, workload: Workload) -> None:
+    config["decodings"]["reset-s"]["top_k_temperature"] = 0.7
+    assert workload._new_draws("mtl", "reset-s", 550) == 550 * 14
+
+
+def test_the_last_weights_of_one_epoch_are_taken_for_the_best(workload: Workload) -> None:
+    best = {"run": "llama-cd", "seed": "1", "checkpoint": "best"}
+    assert workload.of("generate_outputs", best).tokens > 0
+    assert workload.of("generate_outputs", best | {"checkpoint": "last"}).tokens == 0
+    several = {"run": "llama-cd-3epochs", "seed": "1", "checkpoint": "last"}
+    assert workload.of("generate_outputs", several).tokens > 0
+
+
+def test_the_judge_rates_the_answers_to_instructions_alone(workload: Workload) -> None:
+    evaluation = {"run": "mtl", "seed": "1", "checkpoint": "best", "judge": "gpt-4"}
+    assert workload.of("query_judge", evaluation).amounts["judge"] == 280  # 100 + 80 + 100
+    pool = {"run": "mtl", "seed": "1", "decoding": "reset", "judge": "gpt-4"}
+    requests = workload.of("query_pool_judge", pool).amounts["judge"]
+    assert 0.5 * 2200 * 7 < requests <= 2200 * 7
+
+
+def test_the_entailed_kinds_are_those_of_the_scorers() -> None:
+    from reset_tuning.scoring import classifier, summac
+
+    assert ENTAILED_KINDS == summac.KINDS == classifier.KINDS
+
+
+# ---------------------------------------------------------------- real files
+
+
+def mixture_file(path: Path) -> None:
+    rows = pd.DataFrame(
+        {
+            "set": ["a", "a", "b", "b"],
+            "copy": [0, 0, 0, 1],
+            "n_prompt_tokens": [10, 30, 50, 50],
+            "n_response_tokens": [1, 3, 5, 5],
+        }
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pandas(rows), path)
+
+
+def test_a_mixture_that_is_there_is_counted(expectations: Expectations) -> None:
+    mixture_file(expectations.results / "mixtures" / "all" / "train.parquet")
+    assert expectations.sets("all") == {
+        "a": Rows(2, 20, 2, MEASURED),
+        "b": Rows(1, 50, 5, MEASURED),
+    }
+    assert expectations.mixture("all") == Rows(4, 35, 3.5, MEASURED)
+
+
+def test_a_file_that_is_made_again_counts_as_absent(
+    config: dict, sources: dict, tmp_path: Path
+) -> None:
+    from reset_tuning.experiment import Experiment
+
+    path = tmp_path / "mixtures" / "all" / "train.parquet"
+    mixture_file(path)
+    expected = Expectations(Experiment(config), tmp_path, sources, [str(path)])
+    assert expected.mixture("all").count > 1e6
+
+
+# ---------------------------------------------------------------- models
+
+
+def test_sizes_of_models_from_files_tables_and_names(config: dict) -> None:
+    sizes = ModelSizes(config["models"] | {"tiny": {"hub": "someone/model-70b-chat"}}, {"x": 1.0})
+    assert sizes.parameters("llama-7b") == 7e9
+    assert sizes.parameters("tiny") == 70e9
+    assert sizes.weight_bytes("llama-7b") == 14e9
+    assert named_size("TinyLlama/TinyLlama-1.1B-Chat-v1.0") == pytest.approx(1.1e9)
+    assert named_size("HuggingFaceTB/SmolLM2-360M") == 360e6
+    assert named_size("gpt2") is None
+    assert 5e5 < parameters_of(Path("resources/mini/base/model.safetensors")) < 1e6

@@ -1,0 +1,170 @@
+"""What a machine must have: verdicts and sentences, without any GPU."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from reset_tuning.errors import InputError
+from reset_tuning.planning import preflight
+from reset_tuning.planning.preflight import (
+    FAILED,
+    OK,
+    WARNING,
+    Check,
+    Devices,
+    disk_check,
+    gpu_checks,
+    judge_check,
+    model_check,
+    require,
+    require_for_model,
+    source_check,
+    training_disk_check,
+    version_check,
+)
+
+EIGHT = Devices(("A100",) * 8, has_bfloat16=True)
+TWO_OLD = Devices(("V100",) * 2, has_bfloat16=False)
+
+
+def verdicts(checks: list[Check]) -> list[str]:
+    return [check.verdict for check in checks]
+
+
+@pytest.mark.parametrize(
+    ("devices", "asked", "cpu_ranks", "expected"),
+    [
+        (EIGHT, 8, 0, [OK, OK]),
+        (EIGHT, 1, 0, [OK, OK]),  # one machine without shares of GPUs
+        (Devices(), 8, 0, [FAILED]),
+        (Devices(), 8, 1, [OK]),
+        (TWO_OLD, 8, 0, [FAILED]),
+        (TWO_OLD, 2, 0, [OK, FAILED]),
+        (TWO_OLD, 8, 1, [WARNING, FAILED]),
+        (Devices(error="torch cannot ask for them (CUDA error)"), 1, 0, [FAILED]),
+        (Devices(), 0, 0, [OK]),
+    ],
+)
+def test_as_many_gpus_as_asked_for(
+    devices: Devices, asked: int, cpu_ranks: int, expected: list[str]
+) -> None:
+    assert verdicts(gpu_checks(devices, asked, ["bfloat16"], cpu_ranks=cpu_ranks)) == expected
+
+
+def test_float32_asks_for_no_bfloat16() -> None:
+    assert verdicts(gpu_checks(TWO_OLD, 2, ["float32"], cpu_ranks=0)) == [OK]
+
+
+def test_the_sentences_say_what_to_do() -> None:
+    (cpu,) = gpu_checks(Devices(), 8, [], cpu_ranks=1)
+    assert "CPU" in cpu.detail
+    (few,) = gpu_checks(TWO_OLD, 8, [], cpu_ranks=0)
+    assert "2 of 8" in few.detail and "--resources gpu=2" in few.detail
+    (none,) = gpu_checks(Devices(), 8, [], cpu_ranks=0)
+    assert "launch.cpu_ranks" in none.detail
+
+
+def test_a_driver_without_answer_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(preflight, "GPU_NODES", (str(tmp_path),))
+    monkeypatch.setattr(preflight, "_PROBE", "raise RuntimeError('driver too old')")
+    devices = preflight.visible_devices()
+    assert devices.names == () and "driver too old" in str(devices.error)
+    monkeypatch.setattr(
+        preflight, "_PROBE", "print('noise'); print('[[\"A100\", \"A100\"], true]')"
+    )
+    assert preflight.visible_devices() == Devices(("A100", "A100"), has_bfloat16=True)
+
+
+def test_disk_that_is_too_small_stops_a_job(tmp_path: Path) -> None:
+    missing = tmp_path / "not" / "there"
+    assert disk_check(missing, 1.0, "a training").verdict == OK
+    full = disk_check(missing, 1e18, "a training")
+    assert full.verdict == FAILED and "make room" in full.detail
+
+
+def test_a_7b_training_needs_room_for_two_states_and_three_sets_of_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """6.74e9 x (2 x 14 + 3 x 2) bytes = 229 GB."""
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: type("U", (), {"free": 228e9})())
+    short = training_disk_check(tmp_path, 6.74e9, "bfloat16")
+    assert short.verdict == FAILED and "229 GB" in short.detail
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: type("U", (), {"free": 230e9})())
+    assert training_disk_check(tmp_path, 6.74e9, "bfloat16").verdict == OK
+
+
+def test_a_model_is_a_folder_with_weights_or_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert model_check("base", "resources/mini/base").verdict == OK
+    assert model_check("base", str(tmp_path)).verdict == FAILED
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    absent = model_check("base", "lmsys/vicuna-7b-v1.3")
+    assert absent.verdict == FAILED
+    assert "HF_HUB_OFFLINE" in absent.detail and "hf download lmsys/vicuna-7b-v1.3" in absent.detail
+
+
+def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import HfApi, constants
+
+    def unreachable(*_: object, **__: object) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(HfApi, "model_info", unreachable)
+    check = model_check("base", "nobody/model-that-is-not-there")
+    assert check.verdict == FAILED and "ConnectionError" in check.detail
+
+
+def test_versions_are_those_of_the_lock(tmp_path: Path) -> None:
+    assert version_check().verdict == OK
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("# a comment\nPyYAML==0.0.1\nnot_a_package==1.0\n")
+    other = version_check(lock=lock)
+    assert other.verdict == WARNING and "in place of 0.0.1" in other.detail
+    absent = version_check(["not-a-package"], lock)
+    assert absent.verdict == FAILED and "not-a-package not installed" in absent.detail
+
+
+def test_a_judge_needs_its_key_only_when_it_is_asked() -> None:
+    live = {"api_key_variable": "A_KEY"}
+    assert judge_check("gpt-4", live, {}).verdict == FAILED
+    assert judge_check("gpt-4", live, {"A_KEY": "secret"}).verdict == OK
+    assert "secret" not in judge_check("gpt-4", live, {"A_KEY": "secret"}).detail
+    assert judge_check("gpt-4", live | {"mode": "replay"}, {}).verdict == OK
+    assert judge_check("gpt-4", {"server": "mini"}, {}).verdict == OK
+
+
+def test_data_is_there_or_can_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = {"type": "hub", "id": "some/data", "files": {"train": ["*"]}}
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    assert source_check("dolly", hub, tmp_path).verdict == OK
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert source_check("dolly", hub, tmp_path).verdict == FAILED
+    (tmp_path / "dolly").mkdir()
+    (tmp_path / "dolly" / "manifest.json").write_text("{}")
+    assert source_check("dolly", hub, tmp_path).verdict == OK
+    monkeypatch.setenv("RESET_RAW_DIR", str(tmp_path))
+    local = {"type": "local", "directory": "nowhere", "files": {"test": ["*.json"]}}
+    assert source_check("bioasq", local, tmp_path).verdict == FAILED
+
+
+def test_a_failed_check_is_one_sentence_after_the_table(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    require([Check("GPUs", OK, "8 of 8"), Check("versions", WARNING, "torch 2.12")])
+    with pytest.raises(InputError, match="cannot run here: disk: full; judge: no key"):
+        require([Check("disk", FAILED, "full"), Check("judge", FAILED, "no key")])
+    assert "GPUs" in caplog.text and "warning" in caplog.text
+
+
+def test_a_job_of_a_gpu_experiment_stops_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(preflight, "visible_devices", Devices)
+    require_for_model("resources/mini/base", "float32", gpus=1, cpu_ranks=1)
+    with pytest.raises(InputError, match="0 of 1 GPUs are seen"):
+        require_for_model("resources/mini/base", "float32", gpus=1, cpu_ranks=0)
