@@ -103,7 +103,7 @@ def fitted_prompt(
 
     Only the context is cut. Raises PromptTooLong when the rest, with the first passage that holds
     the answer if there is one, does not fit: the mixture drops such a row under the rule
-    `prompt_too_long`, and evaluation writes an empty output with finish reason `length` for it.
+    `prompt_too_long`, and evaluation writes an empty output that ended by `prompt_too_long`.
     """
     parts = prompt_parts(example, template, task)
     (n_tokens,) = count_prompt_tokens([parts.text], tokenizer)

@@ -25,6 +25,7 @@ def summarise_lengths(generations: pd.DataFrame) -> pd.DataFrame:
     rows = generations.assign(
         empty=generations["output"].str.strip() == "",
         at_limit=generations["finish_reason"] == "length",
+        too_long=generations["finish_reason"] == "prompt_too_long",
     )
     return rows.groupby([*POINT, "dataset"], as_index=False).agg(
         n=("n_tokens", "size"),
@@ -33,6 +34,7 @@ def summarise_lengths(generations: pd.DataFrame) -> pd.DataFrame:
         sd_tokens=("n_tokens", "std"),
         n_empty=("empty", "sum"),
         share_at_limit=("at_limit", "mean"),
+        n_prompt_too_long=("too_long", "sum"),
     )
 
 
