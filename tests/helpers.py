@@ -18,6 +18,7 @@ TREE = (
     "profiles",
     "report",
     "envs",
+    "requirements.lock",
 )
 
 

@@ -64,6 +64,7 @@ class JudgeCosts:
         self._expectations = expectations
         self._known = expectations.judging
         self._usage: dict[str, Usage] = {}
+        self._counted: set[str] = set()  # requests that an earlier job of the plan will pay for
 
     def of(self, job: PlannedJob) -> JudgeCost:
         """Return what a job of a judge's rule will cost."""
@@ -80,8 +81,10 @@ class JudgeCosts:
         reply, basis = self._reply_tokens(usage), ASSUMED
         if sum(usage.completion_tokens.values()):
             prompt, basis = sum(usage.prompt_tokens.values()) / usage.replies, MEASURED
+        # Short answers of a small world are often equal, and equal requests are sent once.
+        count = rows.count * (1.0 if "decoding" in job.wildcards else self._known["new_share"])
         return self._priced(
-            judge, rows.count, 0, rows.count * prompt, rows.count * reply,
+            judge, count, 0, count * prompt, count * reply,
             least_certain([rows.basis, basis]),
         )  # fmt: skip
 
@@ -89,7 +92,9 @@ class JudgeCosts:
         """Return the cost of requests that are known word for word."""
         records = Records(Path(self._config["paths"]["records"]), judge, requests.keys())
         records.refresh()
-        missing = [item for key, item in requests.items() if key not in records.replies]
+        known = records.replies.keys() | self._counted
+        missing = [item for key, item in requests.items() if key not in known]
+        self._counted |= requests.keys()
         reply = self._reply_tokens(records.usage)
         prompt = (
             sum(len((r.system + r.user).encode()) for r in missing) / self._known["bytes_per_token"]

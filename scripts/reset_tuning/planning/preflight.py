@@ -240,6 +240,8 @@ def _hub_check(label: str, identifier: str) -> Check:
 
 def version_check(packages: Iterable[str] | None = None, lock: Path = LOCK) -> Check:
     """Return whether installed packages are those of the lock: all of it, or those named."""
+    if not lock.exists():
+        return Check("versions", WARNING, f"{lock} is not there to compare with")
     locked = dict(_locked(lock))
     wanted = {_canonical(name) for name in packages} if packages is not None else set(locked)
     other = []

@@ -123,6 +123,7 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.Monkey
 def test_versions_are_those_of_the_lock(tmp_path: Path) -> None:
     assert version_check().verdict == OK
     lock = tmp_path / "requirements.lock"
+    assert version_check(lock=lock).verdict == WARNING  # a copy of the workflow without it
     lock.write_text("# a comment\nPyYAML==0.0.1\nnot_a_package==1.0\n")
     other = version_check(lock=lock)
     assert other.verdict == WARNING and "in place of 0.0.1" in other.detail

@@ -1,0 +1,136 @@
+"""The plan beside what a run used, and both plan and preflight as people call them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from helpers import ROOT, copy_tree, planned_jobs, run_snakemake
+
+CONFIGS = ("config/mini.yaml", str(ROOT / "tests" / "e2e" / "tiny.yaml"))
+TRAINED, WRITTEN = ("train",), ("generate_outputs", "sample_outputs")
+JUDGED = ("query_judge", "query_pool_judge")
+
+
+def plan_of(folder: Path, *arguments: str) -> pd.DataFrame:
+    """Plan the shrunken miniature in a folder and return the table by rule."""
+    profile = ("--profile", "profiles/mini", "--configfile", *CONFIGS)
+    done = run_snakemake(folder, "plan", *profile, *arguments)
+    assert done.returncode == 0, done.stdout[-4000:]
+    return pd.read_csv(folder / "results" / "mini" / "plan" / "plan.csv").set_index("rule")
+
+
+def written_tokens(results: Path) -> int:
+    """Return the tokens of all outputs that models have written: each of them once."""
+    lines = [
+        line
+        for path in (results / "sidecars" / "outputs").glob("*/*.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    results_of = [json.loads(line)["result"] for line in lines]
+    return sum(
+        item["n_tokens"] if isinstance(item, dict) else next(v for v in item if isinstance(v, int))
+        for item in results_of
+    )
+
+
+def trained_tokens(results: Path) -> int:
+    reports = (results / "checkpoints").glob("*/seed-*/provenance.json")
+    return sum(json.loads(path.read_text())["training"]["train_tokens"] for path in reports)
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The plan of a fresh clone, of which nothing has run."""
+    return plan_of(copy_tree(tmp_path_factory.mktemp("plan") / "workflow"))
+
+
+def test_planned_tokens_are_near_what_was_used(miniature, before: pd.DataFrame) -> None:
+    cost = pd.read_csv(miniature.results / "metrics" / "judge_cost.csv")
+    used = {
+        TRAINED: trained_tokens(miniature.results),
+        WRITTEN: written_tokens(miniature.results),
+        JUDGED: int(cost[["prompt_tokens", "completion_tokens"]].sum().sum()),
+    }
+    shares = {rules: before.loc[list(rules), "tokens"].sum() / n for rules, n in used.items()}
+    print({"+".join(rules): round(share, 3) for rules, share in shares.items()})
+    assert all(0.75 <= share <= 1.25 for share in shares.values()), (shares, used)
+
+
+def test_a_plan_counts_the_jobs_of_a_dry_run(miniature, before: pd.DataFrame) -> None:
+    fresh = copy_tree(miniature.folder.parent / "fresh")
+    dry = run_snakemake(fresh, "-n", "--profile", "profiles/mini", "--configfile", *CONFIGS)
+    jobs = planned_jobs(dry.stdout)
+    jobs.pop("all")
+    assert before["jobs"].drop("total").to_dict() == jobs
+    assert before.loc["total", "gpu_hours"] == 0
+
+
+def test_nothing_is_left_after_a_run(miniature) -> None:
+    assert list(plan_of(miniature.folder).index) == ["total"]
+
+
+def test_a_plan_says_what_remains_and_what_is_paid(miniature) -> None:
+    """Without its judgments a checkpoint is asked about again, and all replies are on record."""
+    judgments = miniature.results / "judgments" / "generations" / "mtl" / "seed-1" / "best"
+    kept = judgments.with_name("best.kept")
+    shutil.move(judgments, kept)
+    try:
+        left = plan_of(miniature.folder)
+        assert left.loc["query_judge", "jobs"] == 1
+        assert left.loc["query_judge", "requests"] == 0 < left.loc["query_judge", "recorded"]
+        assert "train" not in left.index
+    finally:
+        shutil.move(kept, judgments)
+
+
+def test_own_jobs_replace_the_table(miniature) -> None:
+    """A training of the run is made again: the plan takes the speed of those that were made."""
+    weights = miniature.results / "checkpoints" / "mtl-reset" / "seed-1" / "best" / "config.json"
+    kept = weights.with_name("config.kept")
+    shutil.move(weights, kept)
+    try:
+        left = plan_of(miniature.folder)
+        assert left.loc["train", "jobs"] == 1
+        assert "speed measured" in left.loc["train", "basis"]
+        took = json.loads(
+            (miniature.results / "benchmarks" / "train" / "mtl-reset" / "seed-1.jsonl").read_text()
+        )["s"]
+        assert left.loc["train", "hours"] * 3600 == pytest.approx(took, rel=0.6)
+    finally:
+        shutil.move(kept, weights)
+
+
+def test_a_limit_stops_the_plan_with_one_sentence(miniature, tmp_path: Path) -> None:
+    fresh = copy_tree(tmp_path / "workflow")
+    limits = ("--config", "plan={target: prepare, limits: {disk_gb: 0}}")
+    done = run_snakemake(
+        fresh, "plan", "--profile", "profiles/mini", "--configfile", *CONFIGS, *limits
+    )
+    assert done.returncode != 0
+    errors = [line for line in done.stdout.splitlines() if " ERROR " in line]
+    assert len(errors) == 1 and "above plan.limits.disk_gb 0" in errors[0]
+    assert "Traceback" not in done.stdout
+
+
+def test_preflight_passes_on_a_cpu_and_nothing_depends_on_it(miniature) -> None:
+    done = miniature.snakemake("preflight")
+    assert done.returncode == 0, done.stdout[-3000:]
+    (gpus,) = [line for line in done.stdout.splitlines() if " GPUs " in line]
+    assert "ok" in gpus and "CPU" in gpus
+    failing = miniature.snakemake("preflight", RESET_RAW_DIR="/nowhere", CUDA_VISIBLE_DEVICES="9")
+    assert failing.returncode == 0
+    left = miniature.snakemake("-n", "all")
+    assert planned_jobs(left.stdout) == {}, left.stdout[-2000:]
+
+
+def test_a_job_of_a_model_begins_with_the_verdicts(miniature) -> None:
+    for name in (
+        "train/mtl/seed-1",
+        "generate_outputs/mtl/seed-1/best",
+        "sample_outputs/mtl/seed-1/reset",
+    ):
+        lines = (miniature.results / "logs" / f"{name}.log").read_text().splitlines()
+        assert any("GPUs" in line and "ok" in line for line in lines[:4]), name
