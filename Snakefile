@@ -40,6 +40,7 @@ include: "rules/select.smk"
 include: "rules/validate.smk"
 include: "rules/metrics.smk"
 include: "rules/report.smk"
+include: "rules/figures.smk"
 include: "rules/miniature.smk"
 include: "rules/plan.smk"
 

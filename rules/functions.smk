@@ -456,6 +456,141 @@ def ledger_files():
     return split_files(".ledger.csv") + mixtures + selection_files(".ledger.csv")
 
 
+def table_paths(names):
+    return [f"<results>/metrics/{name}.csv" for name in names]
+
+
+def readable_paths(names, suffix):
+    return [f"<results>/metrics/{name}.{suffix}" for name in names]
+
+
+BOOTSTRAP = {key: config["statistics"][key] for key in ("draws", "seed", "level")}
+PAPER_INDEX = read_yaml("resources/paper_index.yaml")
+READABLE_TABLES = {
+    "main_table": "Main table",
+    "tradeoff": "Trade-offs",
+    "length_split": "Length splits",
+    "checkpoint_scores": "Start, best and last by test set",
+    "answer_lengths": "Answer lengths in tokens",
+    "coverage": "Supplementary metrics",
+    "claims": "Claims",
+    "published_vs_measured": "Published and measured",
+    "deviations": "Deviations",
+    "data_stats": "Datasets",
+}
+DIAGRAMS = ["inoculation", "our_method"]
+
+
+def system_models():
+    """What each run of the main table started from, as the models' hub id or folder."""
+    runs = [system["run"] for system in config["tables"]["main"]]
+    models = {run: experiment.root_model(run) for run in runs}
+    return {
+        run: config["models"][model].get("hub") or config["models"][model].get("path", model)
+        for run, model in models.items()
+    }
+
+
+def deviations(wildcards):
+    """The paper's oddities and the assumed values, with the resolved configuration's values."""
+    oddities = read_yaml("resources/deviations.yaml")
+    text = (Path(workflow.basedir) / "config.yaml").read_text(encoding="utf-8")
+    return deviation_rows(oddities, text, config)
+
+
+def indexed_files(wildcards):
+    """The files of the paper's index that this configuration makes."""
+    made = {*figure_files(wildcards), *table_files(wildcards), *document_files()}
+    made |= set(example_files())
+    named = [f"<results>/{file}" for entry in PAPER_INDEX.values() for file in entry["files"]]
+    return list(dict.fromkeys(file for file in named if file in made))
+
+
+# ---------------------------------------------------------------- figures
+
+
+def first_stage(pipeline):
+    """The run that a pipeline's second stage starts from."""
+    return config["runs"][config["tables"]["tradeoffs"][pipeline]["run"]]["base"]
+
+
+EXTRACTIVE_METRICS = ["span_coverage", "unigram_coverage", "bigram_coverage", "exact_match"]
+ABSTRACTIVE_METRICS = ["summac_zs_entailment", "summac_zs", "rouge_l"]
+ABSTRACTIVE_KINDS = ["abstractive_qa", "summarization"]
+
+
+def stage_figures():
+    """The paper's figures of one run by test set, by their labels."""
+    if "cd-to-if" not in config["tables"]["tradeoffs"]:
+        return {}
+    first = {"run": first_stage("cd-to-if")}
+    second = {"run": config["tables"]["tradeoffs"]["cd-to-if"]["run"]}
+    extractive = {"kinds": ["extractive_qa"], "metrics": EXTRACTIVE_METRICS}
+    abstractive = {"kinds": ABSTRACTIVE_KINDS, "metrics": ABSTRACTIVE_METRICS}
+    alignment = {"kinds": ["instruction"], "metrics": ["instruction_following"]}
+    lengths = {"kinds": ABSTRACTIVE_KINDS, "metrics": ["n_tokens"]}
+    context, instruction = "Tuned on context data", "CD→IF, tuned on instruction data"
+    return {
+        "paper_quandary_stage_1": first | extractive | {"title": f"{context}: extractive QA"},
+        "paper_abstract_stage_1": first | abstractive | {"title": f"{context}: abstractive sets"},
+        "paper_alignment_stage_1": first | alignment | {"title": f"{context}: instruction sets"},
+        "paper_qa_summ_stage_2": second | extractive | {"title": f"{instruction}: extractive QA"},
+        "paper_abstract_stage_2": second | abstractive | {"title": f"{instruction}: abstractive"},
+        "paper_alignment_stage_2": second | alignment | {"title": f"{instruction}: instructions"},
+        "paper_seq_length_abstract_stage_2": second | lengths | {"title": f"{instruction}: length"},
+    }
+
+
+STAGE_FIGURES = stage_figures()
+CHANGE_DOCUMENTS = {
+    "first_pip_example": {
+        "pipeline": "cd-to-if",
+        "family": "faithfulness",
+        "title": "CD→IF: a context answer before and after instruction tuning",
+    },
+    "second_pip_example": {
+        "pipeline": "if-to-cd",
+        "family": "instruction_following",
+        "title": "IF→CD: an instruction answer before and after context tuning",
+    },
+}
+CHANGE_DOCUMENTS = {
+    name: entry
+    for name, entry in CHANGE_DOCUMENTS.items()
+    if entry["pipeline"] in config["tables"]["tradeoffs"]
+}
+
+
+def change_run(wildcards):
+    pipeline = CHANGE_DOCUMENTS[wildcards.document]["pipeline"]
+    return config["tables"]["tradeoffs"][pipeline]["run"]
+
+
+def change_seed(wildcards):
+    return experiment.seeds(change_run(wildcards))[0]
+
+
+def change_side(checkpoint):
+    """Return the function that names the answers of a pipeline's run, under its first seed."""
+
+    def read(wildcards):
+        point = experiment.point(change_run(wildcards), change_seed(wildcards), checkpoint)
+        pattern = "<results>/generations/{run}/seed-{seed}/{checkpoint}.parquet"
+        return in_point(point.source, pattern)
+
+    return read
+
+
+def change_systems(wildcards):
+    run = change_run(wildcards)
+    return [f"{run}, start", f"{run}, best"]
+
+
+def evaluation_prompt(wildcards):
+    prompt = config["judges"][config["evaluation"]["judge"]]["prompt"]
+    return read_yaml(f"resources/prompts/{prompt}.yaml")
+
+
 # ---------------------------------------------------------------- report
 
 
@@ -465,7 +600,11 @@ TABLE_PAGES = {
     "scores": ("Scores by test set", "Main results"),
     "lengths": ("Lengths of the answers", "Main results"),
     "failure_modes": ("Why extractive answers fail", "Main results"),
+    "published_vs_measured": ("Published and measured", "Main results"),
+    "deviations": ("Deviations", "Main results"),
+    "claims": ("Claims", "Claims"),
     "tradeoff": ("Trade-offs", "Trade-off"),
+    "length_split": ("Length splits", "Trade-off"),
     "what_if": ("What if selection weighed otherwise", "ReSet"),
     "selection_margins": ("How far the best sample leads", "ReSet"),
     "selection_settings": ("Which decoding settings win", "ReSet"),
@@ -476,6 +615,7 @@ TABLE_PAGES = {
     "trajectories": ("Training trajectories", "Training"),
     "judge_cost": ("Cost of the judges", "Judges"),
     "judge_drift": ("Drift of the judges", "Judges"),
+    "paper_index": ("Where the paper's figures and tables are", "Appendix"),
     "cost": ("Cost and time", "Appendix"),
 }
 COST_PAGE = "<results>/figures/cost.html"
@@ -678,10 +818,13 @@ def pool_files(group="paper"):
 
 
 def figure_files(wildcards):
-    names = [f"tradeoff-{pipeline}" for pipeline in config["tables"]["tradeoffs"]] + [
-        "trajectories"
-    ]
-    pages = [f"<results>/figures/{table}.html" for table in TABLE_PAGES if table != "cost"]
+    names = ["trajectories", "losses", "plane", "answer_lengths", "length_bias", "claims"]
+    names += ["selection_margins", "selection_settings"]
+    names += [*STAGE_FIGURES, *(f"{name}_diagram" for name in DIAGRAMS)]
+    for pipeline in config["tables"]["tradeoffs"]:
+        names += [f"tradeoff-{pipeline}", f"length_split-{pipeline}"]
+    late = ("cost", "paper_index")
+    pages = [f"<results>/figures/{table}.html" for table in TABLE_PAGES if table not in late]
     pages += ["<results>/examples/browser.html", "<results>/examples/prompts.html"]
     return pages + [
         f"<results>/figures/{name}.{suffix}" for name in names for suffix in ("svg", "pdf")
@@ -689,19 +832,31 @@ def figure_files(wildcards):
 
 
 def document_files():
-    prompts = [f"<results>/examples/prompt-{dataset}.md" for dataset in experiment.datasets]
-    return prompts + ["<results>/examples/task_instructions.md"]
+    names = [f"prompt-{dataset}" for dataset in experiment.datasets]
+    names += ["task_instructions"]
+    return [f"<results>/examples/{name}.md" for name in names]
 
 
-def table_paths(names):
-    return [f"<results>/metrics/{name}.csv" for name in names]
+def example_files():
+    """The pages of prompts and of answers before and after."""
+    names = ["instruction_template", "gpt4_eval_prompt", *CHANGE_DOCUMENTS]
+    return [f"<results>/examples/{name}.md" for name in names]
 
 
 def table_files(wildcards):
     names = ("scores", "main_table", "tradeoff", "trajectories", "lengths", "row_ledger")
+    names += ("cells", "averages", "checkpoint_scores", "answer_lengths", "coverage")
+    names += ("length_split", "length_bias", "claims", "published_vs_measured", "deviations")
     names += ("judge_cost", "judge_drift")
     names += ("failure_modes", "what_if", "selection_margins", "selection_settings")
-    return table_paths(names + DATA_TABLES)
+    rows = ["<results>/metrics/example_scores.parquet"]
+    readable = readable_paths(READABLE_TABLES, "md") + readable_paths(READABLE_TABLES, "tex")
+    return table_paths(names + DATA_TABLES) + readable + rows
+
+
+def index_files():
+    """The index of the paper's figures and tables, which needs them all."""
+    return [*table_paths(["paper_index"]), "<results>/figures/paper_index.html"]
 
 
 def reset_results(wildcards):
@@ -736,6 +891,8 @@ def kept_files(wildcards):
         "<results>/labels/failures.key.csv",
         *table_files(wildcards),
         *figure_files(wildcards),
+        *example_files(),
+        *index_files(),
     ]
 
 

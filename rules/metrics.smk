@@ -3,15 +3,25 @@
 
 localrules:
     collect_scores,
+    collect_robustness,
+    tabulate_cells,
     tabulate_main,
+    tabulate_views,
     tabulate_tradeoffs,
+    tabulate_length_bias,
+    tabulate_claims,
+    tabulate_robustness,
+    tabulate_published,
+    tabulate_deviations,
+    index_paper,
+    write_readable,
     tabulate_trajectories,
     tabulate_lengths,
     collect_ledger,
 
 
 rule collect_scores:
-    """Average every metric per checkpoint and test set, with the rows that failed beside it."""
+    """Gather every score: means per checkpoint and test set with the rows that failed, and single rows."""
     input:
         scores=score_files(),
         generations=generation_files(),
@@ -20,9 +30,10 @@ rule collect_scores:
         table=report(
             "<results>/metrics/scores.csv",
             caption="../report/scores.rst",
-            category="Tables",
-            labels={"table": "scores by test set"},
+            category="Appendix",
+            labels={"table": "scores by test set and seed"},
         ),
+        rows="<results>/metrics/example_scores.parquet",
     log:
         "<logs>/collect_scores.log",
     benchmark:
@@ -35,19 +46,59 @@ rule collect_scores:
         runtime=15,
     params:
         seen=experiment.seen_datasets,
+        order=experiment.datasets_with("test"),
     script:
         "../scripts/collect_scores.py"
 
 
-rule tabulate_main:
-    """Make the main table: the systems of the paper in its order, means over seeds."""
+rule tabulate_cells:
+    """Average over seeds with intervals: every system by test set and metric, and macro-averages."""
     input:
-        scores="<results>/metrics/scores.csv",
+        scores="<results>/metrics/example_scores.parquet",
+    output:
+        cells=report(
+            "<results>/metrics/cells.csv",
+            caption="../report/cells.rst",
+            category="Appendix",
+            labels={"table": "every system, test set and metric"},
+        ),
+        averages=report(
+            "<results>/metrics/averages.csv",
+            caption="../report/averages.rst",
+            category="Appendix",
+            labels={"table": "every system's macro-averages"},
+        ),
+    log:
+        "<logs>/tabulate_cells.log",
+    benchmark:
+        "<benchmarks>/tabulate_cells.jsonl"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=15,
+    params:
+        points=experiment.point_records(),
+        faithfulness=config["faithfulness"],
+        task=config["task"],
+        judge=config["evaluation"]["judge"],
+        bootstrap=BOOTSTRAP,
+        strict=config["statistics"]["strict"],
+    script:
+        "../scripts/tabulate_cells.py"
+
+
+rule tabulate_main:
+    """Make the main table: the systems of the paper in its order."""
+    input:
+        averages="<results>/metrics/averages.csv",
+        cells="<results>/metrics/cells.csv",
     output:
         table=report(
             "<results>/metrics/main_table.csv",
             caption="../report/main_table.rst",
-            category="Tables",
+            category="Main results",
             labels={"table": "main table"},
         ),
     log:
@@ -62,24 +113,73 @@ rule tabulate_main:
         runtime=5,
     params:
         systems=config["tables"]["main"],
-        points=experiment.point_records(),
         faithfulness=config["faithfulness"],
         task=config["task"],
         judge=config["evaluation"]["judge"],
+        strict=config["statistics"]["strict"],
     script:
         "../scripts/tabulate_main.py"
 
 
-rule tabulate_tradeoffs:
-    """Tabulate both two-stage pipelines before and after."""
+rule tabulate_views:
+    """Take from all numbers those of checkpoints, of answer lengths and of supplementary metrics."""
     input:
-        scores="<results>/metrics/scores.csv",
+        cells="<results>/metrics/cells.csv",
+    output:
+        checkpoints=report(
+            "<results>/metrics/checkpoint_scores.csv",
+            caption="../report/checkpoint_scores.rst",
+            category="Trade-off",
+            labels={"table": "start, best and last by test set"},
+        ),
+        lengths=report(
+            "<results>/metrics/answer_lengths.csv",
+            caption="../report/answer_lengths.rst",
+            category="Trade-off",
+            labels={"table": "answer lengths over seeds"},
+        ),
+        supplementary=report(
+            "<results>/metrics/coverage.csv",
+            caption="../report/coverage.rst",
+            category="Main results",
+            labels={"table": "supplementary metrics"},
+        ),
+    log:
+        "<logs>/tabulate_views.log",
+    benchmark:
+        "<benchmarks>/tabulate_views.jsonl"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        runs=experiment.shown_runs(),
+        systems=config["tables"]["main"],
+        faithfulness=config["faithfulness"],
+        task=config["task"],
+        judge=config["evaluation"]["judge"],
+    script:
+        "../scripts/tabulate_views.py"
+
+
+rule tabulate_tradeoffs:
+    """Tabulate both two-stage pipelines before and after, and by length of the answers."""
+    input:
+        scores="<results>/metrics/example_scores.parquet",
     output:
         table=report(
             "<results>/metrics/tradeoff.csv",
             caption="../report/tradeoff.rst",
-            category="Tables",
+            category="Trade-off",
             labels={"table": "trade-offs"},
+        ),
+        length_split=report(
+            "<results>/metrics/length_split.csv",
+            caption="../report/length_split.rst",
+            category="Trade-off",
+            labels={"table": "length splits"},
         ),
     log:
         "<logs>/tabulate_tradeoffs.log",
@@ -89,16 +189,219 @@ rule tabulate_tradeoffs:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=5,
+        mem_mb=4000,
+        runtime=15,
     params:
         tradeoffs=config["tables"]["tradeoffs"],
         points=experiment.point_records(),
         faithfulness=config["faithfulness"],
         task=config["task"],
         judge=config["evaluation"]["judge"],
+        bootstrap=BOOTSTRAP,
     script:
         "../scripts/tabulate_tradeoffs.py"
+
+
+rule tabulate_length_bias:
+    """Tabulate the ratings of instruction answers by their length."""
+    input:
+        scores="<results>/metrics/example_scores.parquet",
+    output:
+        table=report(
+            "<results>/metrics/length_bias.csv",
+            caption="../report/length_bias.rst",
+            category="Judges",
+            labels={"table": "ratings by length"},
+        ),
+    log:
+        "<logs>/tabulate_length_bias.log",
+    benchmark:
+        "<benchmarks>/tabulate_length_bias.jsonl"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=5,
+    params:
+        judges=experiment.evaluation_judges(),
+    script:
+        "../scripts/tabulate_length_bias.py"
+
+
+rule tabulate_claims:
+    """Test the claims of the config: effects with intervals, adjusted p-values, verdicts."""
+    input:
+        scores=["<results>/metrics/example_scores.parquet"],
+        failures="<results>/metrics/failure_modes.csv",
+    output:
+        table=report(
+            "<results>/metrics/claims.csv",
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"table": "claims"},
+        ),
+    log:
+        "<logs>/tabulate_claims.log",
+    benchmark:
+        "<benchmarks>/tabulate_claims.jsonl"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=15,
+    params:
+        claims=config["claims"],
+        unknown=experiment.claim_holes(["paper"]),
+        points=experiment.point_records(),
+        faithfulness=config["faithfulness"],
+        task=config["task"],
+        judge=config["evaluation"]["judge"],
+        held_out=config["evaluation"].get("held_out", []),
+        bootstrap=BOOTSTRAP,
+        power=config["statistics"]["power"],
+        strict=config["statistics"]["strict"],
+    script:
+        "../scripts/tabulate_claims.py"
+
+
+use rule collect_scores as collect_robustness with:
+    input:
+        scores=score_files("robustness"),
+        generations=generation_files("robustness"),
+        examples=test_files,
+    output:
+        table="<results>/metrics/robustness_scores.csv",
+        rows="<results>/metrics/robustness_example_scores.parquet",
+    log:
+        "<logs>/collect_robustness.log",
+    benchmark:
+        "<benchmarks>/collect_robustness.jsonl"
+
+
+use rule tabulate_claims as tabulate_robustness with:
+    input:
+        scores=[
+            "<results>/metrics/example_scores.parquet",
+            "<results>/metrics/robustness_example_scores.parquet",
+        ],
+        failures="<results>/metrics/failure_modes.csv",
+    output:
+        table="<results>/metrics/robustness_claims.csv",
+    log:
+        "<logs>/tabulate_robustness.log",
+    benchmark:
+        "<benchmarks>/tabulate_robustness.jsonl"
+    params:
+        claims=experiment.claims_about("robustness"),
+        unknown=experiment.claim_holes(["paper", "robustness"]),
+        points=experiment.point_records() + experiment.point_records("robustness"),
+
+
+rule tabulate_published:
+    """Set the paper's known numbers beside those of this run."""
+    input:
+        published="resources/published.csv",
+        averages="<results>/metrics/averages.csv",
+    output:
+        table=report(
+            "<results>/metrics/published_vs_measured.csv",
+            caption="../report/published_vs_measured.rst",
+            category="Main results",
+            labels={"table": "published and measured"},
+        ),
+    log:
+        "<logs>/tabulate_published.log",
+    benchmark:
+        "<benchmarks>/tabulate_published.jsonl"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        systems=config["tables"]["main"],
+        models=system_models(),
+    script:
+        "../scripts/tabulate_published.py"
+
+
+rule tabulate_deviations:
+    """List the paper's oddities and the assumed values with what this run used."""
+    output:
+        table=report(
+            "<results>/metrics/deviations.csv",
+            caption="../report/deviations.rst",
+            category="Main results",
+            labels={"table": "deviations"},
+        ),
+    log:
+        "<logs>/tabulate_deviations.log",
+    benchmark:
+        "<benchmarks>/tabulate_deviations.jsonl"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        rows=deviations,
+    script:
+        "../scripts/tabulate_deviations.py"
+
+
+rule index_paper:
+    """Map each figure, table and prompt of the paper to the file that shows it."""
+    input:
+        files=indexed_files,
+    output:
+        table=report(
+            "<results>/metrics/paper_index.csv",
+            caption="../report/paper_index.rst",
+            category="Appendix",
+            labels={"table": "where the paper's figures and tables are"},
+        ),
+    log:
+        "<logs>/index_paper.log",
+    benchmark:
+        "<benchmarks>/index_paper.jsonl"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        entries=PAPER_INDEX,
+    script:
+        "../scripts/index_paper.py"
+
+
+rule write_readable:
+    """Write the tables as Markdown and LaTeX beside them."""
+    input:
+        tables=table_paths(READABLE_TABLES),
+    output:
+        markdown=readable_paths(READABLE_TABLES, "md"),
+        latex=readable_paths(READABLE_TABLES, "tex"),
+    log:
+        "<logs>/write_readable.log",
+    benchmark:
+        "<benchmarks>/write_readable.jsonl"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        titles=READABLE_TABLES,
+        unseen=experiment.unseen_datasets,
+    script:
+        "../scripts/write_readable.py"
 
 
 rule tabulate_trajectories:
@@ -109,7 +412,7 @@ rule tabulate_trajectories:
         table=report(
             "<results>/metrics/trajectories.csv",
             caption="../report/trajectories.rst",
-            category="Tables",
+            category="Training",
             labels={"table": "training trajectories"},
         ),
     log:
@@ -134,8 +437,8 @@ rule tabulate_lengths:
         table=report(
             "<results>/metrics/lengths.csv",
             caption="../report/lengths.rst",
-            category="Tables",
-            labels={"table": "answer lengths"},
+            category="Appendix",
+            labels={"table": "answer lengths by seed"},
         ),
     log:
         "<logs>/tabulate_lengths.log",
@@ -161,7 +464,7 @@ rule collect_ledger:
         table=report(
             "<results>/metrics/row_ledger.csv",
             caption="../report/row_ledger.rst",
-            category="Tables",
+            category="Data",
             labels={"table": "row ledger"},
         ),
     log:

@@ -50,7 +50,7 @@ rule draw_tradeoff:
         svg=report(
             "<results>/figures/tradeoff-{pipeline}.svg",
             caption="../report/tradeoff_figure.rst",
-            category="Figures",
+            category="Trade-off",
             labels={"figure": "trade-off {pipeline}"},
         ),
         pdf="<results>/figures/tradeoff-{pipeline}.pdf",
@@ -74,17 +74,24 @@ rule draw_tradeoff:
 
 
 rule draw_trajectories:
-    """Draw validation perplexity against training steps for every run."""
+    """Draw validation perplexity and losses against training steps for every run."""
     input:
         trajectories="<results>/metrics/trajectories.csv",
     output:
         svg=report(
             "<results>/figures/trajectories.svg",
             caption="../report/trajectories_figure.rst",
-            category="Figures",
+            category="Training",
             labels={"figure": "training trajectories"},
         ),
         pdf="<results>/figures/trajectories.pdf",
+        losses_svg=report(
+            "<results>/figures/losses.svg",
+            caption="../report/losses_figure.rst",
+            category="Training",
+            labels={"figure": "losses"},
+        ),
+        losses_pdf="<results>/figures/losses.pdf",
     log:
         "<logs>/draw_trajectories.log",
     benchmark:

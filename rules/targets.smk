@@ -43,12 +43,14 @@ rule paper:
     input:
         table_files,
         figure_files,
+        lambda wildcards: example_files() + index_files(),
 
 
 rule robustness:
-    """Three epochs in place of one: checkpoints and scores of the robustness runs."""
+    """Three epochs in place of one: checkpoints, scores and claims of the robustness runs."""
     input:
         lambda wildcards: checkpoint_files("robustness") + score_files("robustness"),
+        "<results>/metrics/robustness_claims.csv",
 
 
 rule mini_models:

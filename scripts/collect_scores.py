@@ -1,4 +1,4 @@
-"""Collect all scores into metrics/scores.csv, every generation counted or excluded under a name."""
+"""Collect all scores: metrics/scores.csv and, output by output, example_scores.parquet."""
 
 from pathlib import Path
 
@@ -13,10 +13,14 @@ def main(
     generations: list[Path],
     examples: list[Path],
     table: Path,
+    rows: Path,
     seen: list[str],
+    order: list[str],
 ) -> None:
     outputs = read_outputs(generations, read_datasets(examples, seen))
-    write_table(collect(scores, outputs), table, "scores")
+    by_test_set, by_example = collect(scores, outputs, order)
+    write_table(by_test_set, table, "scores")
+    write_table(by_example, rows, "example_score")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draw the validation perplexity of all runs against the step."""
+"""Draw the validation perplexity and the losses of all runs against the step."""
 
 from pathlib import Path
 
@@ -8,8 +8,10 @@ from reset_tuning.jobs import run
 from reset_tuning.tables import read_table
 
 
-def main(*, trajectories: Path, svg: Path, pdf: Path) -> None:
-    save_figure(draw_trajectories(read_table(trajectories, "trajectory")), svg, pdf)
+def main(*, trajectories: Path, svg: Path, pdf: Path, losses_svg: Path, losses_pdf: Path) -> None:
+    table = read_table(trajectories, "trajectory")
+    save_figure(draw_trajectories(table, "perplexity"), svg, pdf)
+    save_figure(draw_trajectories(table, "loss"), losses_svg, losses_pdf)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,35 @@
-"""Tabulate both two-stage pipelines before and after their second stage."""
+"""Tabulate both two-stage pipelines before and after, and by length of the answers."""
 
 from pathlib import Path
 from typing import Any
 
 from reset_tuning.jobs import run
 from reset_tuning.stats.averages import Headlines
-from reset_tuning.stats.points import point_frame
+from reset_tuning.stats.bootstrap import Bootstrap
+from reset_tuning.stats.length_splits import length_split_table
+from reset_tuning.stats.panels import read_panels
 from reset_tuning.stats.systems import tradeoff_table
-from reset_tuning.tables import read_table, write_table
+from reset_tuning.tables import write_table
 
 
 def main(
     *,
     scores: Path,
     table: Path,
+    length_split: Path,
     tradeoffs: dict[str, dict[str, str]],
     points: list[dict[str, Any]],
     faithfulness: dict[str, str],
     task: dict[str, str],
     judge: str,
+    bootstrap: dict[str, Any],
 ) -> None:
+    panels = read_panels([scores], points)
     headlines = Headlines(judge, faithfulness, task)
-    frame = read_table(scores, "scores")
-    write_table(tradeoff_table(frame, tradeoffs, point_frame(points), headlines), table, "tradeoff")
+    settings = Bootstrap(**bootstrap)
+    write_table(tradeoff_table(panels, tradeoffs, headlines, settings), table, "tradeoff")
+    by_length = length_split_table(panels, tradeoffs, headlines, settings)
+    write_table(by_length, length_split, "length_split")
 
 
 if __name__ == "__main__":

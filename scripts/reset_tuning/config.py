@@ -58,6 +58,7 @@ def check_config(config: Config) -> None:
     _check_selections(config)
     _check_evaluation(config)
     _check_tables(config)
+    _check_claims(config)
 
 
 def _check_schema(config: Config) -> None:
@@ -315,6 +316,23 @@ def _check_tables(config: Config) -> None:
         for checkpoint in ("start", "best"):
             evaluated = config["runs"][row["run"]]["evaluate"]
             _one_of(checkpoint, evaluated, f"tables.tradeoffs.{name}", "the run's `evaluate`")
+
+
+def _check_claims(config: Config) -> None:
+    """Check the judges of claims; their systems may be unknown unless statistics.strict is true.
+
+    A claim about an unknown system is a hole with its reason in the table of claims.
+    """
+    for name, claim in config["claims"].items():
+        for contrast in claim["contrasts"]:
+            if contrast.get("judge", "held_out") != "held_out":
+                rated = [config["evaluation"]["judge"], *config["evaluation"].get("held_out", [])]
+                _one_of(contrast["judge"], rated, f"claims.{name}", "the judges of the evaluation")
+            if config["statistics"]["strict"]:
+                for side in ("of", "minus"):
+                    known = [*config["models"], *config["runs"]]
+                    run = contrast.get(side, contrast["of"])["run"]
+                    _one_of(run, known, f"claims.{name}", "models or runs")
 
 
 def normalise(config: Config) -> None:

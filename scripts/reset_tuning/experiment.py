@@ -254,6 +254,31 @@ class Experiment:
         """Return the points as plain dictionaries, for params."""
         return [asdict(point) for point in self.points(group)]
 
+    def shown_runs(self) -> list[str]:
+        """Return runs and models as tables list them: those of the main table, then the others."""
+        main = [row["run"] for row in self.config["tables"]["main"]]
+        return list(dict.fromkeys([*main, *sorted([*self.config["models"], *self.config["runs"]])]))
+
+    # ---------------------------------------------------------------- claims
+
+    @cached_property
+    def unseen_datasets(self) -> list[str]:
+        """Return the datasets with a test set on which no run trains."""
+        return [name for name in self.datasets_with("test") if name not in self.seen_datasets]
+
+    def claims_about(self, group: str) -> dict[str, Any]:
+        """Return the claims that name a run of a group."""
+        runs = set(self.run_names(group))
+        claims = self.config["claims"]
+        return {name: claim for name, claim in claims.items() if runs & _claimed_runs(claim)}
+
+    def claim_holes(self, groups: list[str]) -> dict[str, str]:
+        """Return why systems that claims name have no scores when only `groups` are built."""
+        runs, models = self.config["runs"], self.config["models"]
+        built = {run for group in groups for run in self.run_names(group)} | set(models)
+        named = {run for claim in self.config["claims"].values() for run in _claimed_runs(claim)}
+        return {run: _why_missing(run, runs.get(run)) for run in sorted(named - built)}
+
     def evaluation_judges(self) -> list[str]:
         """Return the judges of every evaluated checkpoint: the tables' judge comes first."""
         evaluation = self.config["evaluation"]
@@ -317,3 +342,16 @@ def _compared_kinds(item: str | dict[str, Any]) -> list[str]:
 def _members(mixture: dict[str, Any]) -> Iterator[str]:
     for datasets in mixture["sets"].values():
         yield from datasets
+
+
+def _claimed_runs(claim: dict[str, Any]) -> set[str]:
+    """Return the runs and models that a claim's contrasts name."""
+    contrasts = claim["contrasts"]
+    return {spec[side]["run"] for spec in contrasts for side in ("of", "minus") if side in spec}
+
+
+def _why_missing(run: str, entry: dict[str, Any] | None) -> str:
+    if entry is None:
+        return f"the configuration has no run or model {run}"
+    group = entry["group"]
+    return f"{run} is built by the target {group}, whose claims stand in {group}_claims.csv"

@@ -3,7 +3,8 @@
 The columns are declared in schemas/tables.yaml; a file that breaks them is never written.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -38,14 +39,26 @@ def _declarations() -> dict[str, Any]:
     return yaml.safe_load(SCHEMA_FILE.read_text())
 
 
-def table_schema(name: str) -> pa.Schema:
-    """Return the Arrow schema of a declared table; raise InputError for an unknown name."""
+def table_schema(name: str, columns: Iterable[str] = ()) -> pa.Schema:
+    """Return the Arrow schema of a declared table; raise InputError for an unknown name.
+
+    A table whose columns depend on the test sets declares a pattern, `numbers`: those of `columns`
+    that match it are nullable floats after the declared ones.
+    """
     tables = _declarations()
     if name not in tables:
         raise InputError(f"table {name!r} is not declared in {SCHEMA_FILE.name}")
+    declared = tables[name]["columns"]
+    pattern = tables[name].get("numbers", "(?!)")
+    numbers = [
+        column for column in columns if column not in declared and re.fullmatch(pattern, column)
+    ]
     return pa.schema(
-        pa.field(column, _TYPES[spec["type"]], nullable=spec.get("nullable", False))
-        for column, spec in tables[name]["columns"].items()
+        [
+            pa.field(column, _TYPES[spec["type"]], nullable=spec.get("nullable", False))
+            for column, spec in declared.items()
+        ]
+        + [pa.field(column, pa.float64()) for column in numbers]
     )
 
 
@@ -124,6 +137,7 @@ def writing_table(
 
 def read_table(path: Path, name: str) -> pd.DataFrame:
     """Read a declared table; raise InputError naming the file if its columns are others."""
+    table_schema(name)  # an unknown name is said first
     try:
         frame = pd.read_csv(path) if path.suffix == ".csv" else pq.read_table(path).to_pandas()
     except (OSError, pa.ArrowInvalid, pd.errors.ParserError) as error:
@@ -154,9 +168,9 @@ def _declared(
     frame: pd.DataFrame, path: Path, name: str, columns: Sequence[str] | None = None
 ) -> pd.DataFrame:
     """Return rows with the table's columns (or some of them) in order, lists as lists."""
-    schema = table_schema(name)
-    wanted = list(columns or schema.names)
     frame = with_optional(frame, name) if columns is None else frame
+    schema = table_schema(name, frame.columns)
+    wanted = list(columns or schema.names)
     if set(frame.columns) != set(wanted):
         wrong = sorted(set(frame.columns) ^ set(wanted))
         raise InputError(f"{path} is not a {name} table: its columns differ in {', '.join(wrong)}")
@@ -186,8 +200,9 @@ def conform(frame: pd.DataFrame, path: Path, name: str) -> pa.Table:
 
     Raises InputError as `write_table` does; `path` names the table in its sentence.
     """
-    schema = table_schema(name)
+    table_schema(name)
     frame = with_optional(frame, name)
+    schema = table_schema(name, frame.columns)
     wrong = sorted(set(frame.columns) ^ set(schema.names))
     if wrong:
         raise InputError(f"{path}: the columns of a {name} table differ in {', '.join(wrong)}")

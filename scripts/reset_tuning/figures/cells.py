@@ -13,19 +13,30 @@ EMPTY = "–"
 
 def read_cells(path: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file as text; InputError when it is missing or has no rows."""
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}; build it first") from error
+    rows = read_rows(path)
     if not rows:
         raise InputError(f"{path} has no rows")
     return rows
 
 
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file as text, which may be none; InputError when it is missing."""
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            return list(csv.DictReader(stream))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; build it first") from error
+
+
 def value_columns(rows: list[dict[str, str]]) -> list[str]:
     """Return the columns that have a deviation beside them, in the table's order."""
     return [name for name in rows[0] if f"{name}_sd" in rows[0]]
+
+
+def average_columns(rows: list[dict[str, str]]) -> list[str]:
+    """Return the columns of the macro-averages: all up to `overall`, where the table has it."""
+    columns = value_columns(rows)
+    return columns[: columns.index("overall") + 1] if "overall" in columns else columns
 
 
 def value_cell(row: dict[str, str], column: str) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from reset_tuning.figures.cells import failed_rows, read_cells, value_cell, value_columns
+from reset_tuning.figures.cells import average_columns, failed_rows, read_cells, value_cell
 
 _GAP = "  "
 
@@ -17,7 +17,7 @@ def format_table(table: Path, width: int = 120) -> str:
     seeds = _column(["seeds"], [row["n_seeds"] for row in rows])
     columns = [
         _column(_heading(name), [value_cell(row, name) for row in rows])
-        for name in value_columns(rows)
+        for name in average_columns(rows)
     ]
     blocks = [
         "\n".join(_GAP.join(line).rstrip() for line in zip(names, seeds, *block, strict=True))

@@ -1,4 +1,4 @@
-"""The training histories: validation perplexity against step, one panel per run."""
+"""The training histories: loss and validation perplexity against step, one panel per run."""
 
 import math
 
@@ -13,11 +13,14 @@ from reset_tuning.figures.style import CYCLE, INK, apply_style
 
 _PANELS_PER_ROW = 3
 _MARKERS = "osD^vP"
+_COLUMNS = {"perplexity": "perplexity", "loss": "eval_loss"}
+_LABELS = {"perplexity": "validation perplexity", "loss": "loss (nats a token)"}
 
 
-def draw_trajectories(table: pd.DataFrame) -> Figure:
+def draw_trajectories(table: pd.DataFrame, quantity: str = "perplexity") -> Figure:
     """Draw the trajectories table: a line per seed, its chosen step circled.
 
+    `quantity` is perplexity (validation) or loss (validation, and dashed the training's own).
     Raises InputError for a table without rows.
     """
     if table.empty:
@@ -30,33 +33,34 @@ def draw_trajectories(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(max(3.6 * across, 5.4), 2.7 * down + 0.6), layout="constrained")
     panels = figure.subplots(down, across, squeeze=False).flatten()
     for panel, run in zip(panels, runs, strict=False):
-        _draw_run(panel, table[table["run"] == run], seeds, run)
+        _draw_run(panel, table[table["run"] == run], seeds, run, quantity)
     for panel in panels[len(runs) :]:
         panel.set_visible(False)
     figure.supxlabel("optimisation step", fontsize=11)
-    figure.supylabel("validation perplexity", fontsize=11)
+    figure.supylabel(_LABELS[quantity], fontsize=11)
     figure.legend(
-        handles=_legend(seeds), loc="outside upper center", ncols=len(seeds) + 1, fontsize=10
+        handles=_legend(seeds, quantity),
+        loc="outside upper center",
+        ncols=len(seeds) + 2,
+        fontsize=10,
     )
     return figure
 
 
-def _draw_run(axes: Axes, rows: pd.DataFrame, seeds: list[int], run: str) -> None:
+def _draw_run(axes: Axes, rows: pd.DataFrame, seeds: list[int], run: str, quantity: str) -> None:
+    column = _COLUMNS[quantity]
     for place, seed in enumerate(seeds):
         line = rows[rows["seed"] == seed].sort_values("step")
         colour, marker = _look(place)
         axes.plot(
-            line["step"],
-            line["perplexity"],
-            color=colour,
-            marker=marker,
-            markersize=3.5,
-            linewidth=1.5,
+            line["step"], line[column], color=colour, marker=marker, markersize=3.5, linewidth=1.5
         )
+        if quantity == "loss":
+            axes.plot(line["step"], line["train_loss"], color=colour, linewidth=1, linestyle="--")
         chosen = line[line["chosen"]]
         axes.plot(
             chosen["step"],
-            chosen["perplexity"],
+            chosen[column],
             linestyle="none",
             marker="o",
             markersize=11,
@@ -72,13 +76,16 @@ def _draw_run(axes: Axes, rows: pd.DataFrame, seeds: list[int], run: str) -> Non
     axes.tick_params(labelsize=9)
 
 
-def _legend(seeds: list[int]) -> list[Line2D]:
+def _legend(seeds: list[int], quantity: str) -> list[Line2D]:
     handles = []
     for place, seed in enumerate(seeds):
         colour, marker = _look(place)
         handles.append(Line2D([], [], color=colour, marker=marker, label=f"seed {seed}"))
     chosen = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "markeredgecolor": INK}
-    return [*handles, Line2D([], [], linestyle="none", label="chosen (best)", **chosen)]
+    handles.append(Line2D([], [], linestyle="none", label="chosen (best)", **chosen))
+    if quantity == "loss":
+        handles.append(Line2D([], [], color=INK, linestyle="--", label="training"))
+    return handles
 
 
 def _look(place: int) -> tuple[str, str]:

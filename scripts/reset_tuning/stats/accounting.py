@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from reset_tuning.errors import InputError
+from reset_tuning.stats.panels import LENGTH_METRIC, LENGTH_SCORER
 from reset_tuning.stats.points import POINT
 from reset_tuning.tables import read_table
 
@@ -14,6 +15,9 @@ COUNTED = ("ok", "empty_output")
 EXCLUDED = ("undefined", "unparsed", "refused", "error")
 OUTPUT_ID = [*POINT, "decoding", "example_id", "sample_id"]
 
+_EXAMPLE_COLUMNS = [
+    *POINT, "dataset", "kind", "role", "example_id", "metric", "scorer", "value", "status"
+]  # fmt: skip
 _GROUP = [*POINT, "dataset", "kind", "role", "metric", "scorer"]
 _LOGGER = logging.getLogger(__name__)
 
@@ -42,7 +46,8 @@ def read_outputs(generations: Iterable[Path], datasets: pd.DataFrame) -> pd.Data
     Raises InputError for a generation of an unknown example or of another dataset than its
     example's, and for a checkpoint that was evaluated under two decodings.
     """
-    frames = [read_table(path, "generation")[[*OUTPUT_ID, "dataset"]] for path in generations]
+    columns = [*OUTPUT_ID, "dataset", "n_tokens"]
+    frames = [read_table(path, "generation")[columns] for path in generations]
     if not frames:
         raise InputError("there are no generations to account for; name at least one file")
     outputs = pd.concat(frames, ignore_index=True).rename(columns={"dataset": "stated"})
@@ -80,46 +85,77 @@ def classify(scores: pd.DataFrame) -> pd.Series:
     return status
 
 
-def account(scores: pd.DataFrame, outputs: pd.DataFrame, origin: str) -> pd.DataFrame:
-    """Return one row per point, dataset, metric and scorer with counts, mean and deviation.
+def join_outputs(scores: pd.DataFrame, outputs: pd.DataFrame, origin: str) -> pd.DataFrame:
+    """Return the score rows of one file, told as `origin`, with what is known of their outputs.
 
-    `scores` are rows of one file, told as `origin`. A metric covers every output of each kind that
-    it scores: InputError when an output has no row, or a row has no output.
+    Raises InputError for a score of no output and as `classify` does.
     """
     scores = scores.assign(status=classify(scores))
     joined = scores.merge(outputs, on=OUTPUT_ID, how="left", validate="many_to_one")
     if joined["dataset"].isna().any():
         example = joined.loc[joined["dataset"].isna(), "example_id"].iloc[0]
         raise InputError(f"{origin} scores example {example}, of which there is no generation")
+    return joined
+
+
+def account(joined: pd.DataFrame, outputs: pd.DataFrame, origin: str) -> pd.DataFrame:
+    """Return one row per point, dataset, metric and scorer with counts, mean and deviation.
+
+    A metric covers every output of each kind that it scores: InputError when one has no row.
+    """
     table = _summarise(joined)
     _check_complete(table, outputs, origin)
     return table
 
 
-def collect(scores: Iterable[Path], outputs: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of metrics/scores.csv from all score files, sorted by write_table.
+def collect(
+    scores: Iterable[Path], outputs: pd.DataFrame, order: Sequence[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of metrics/scores.csv and those of metrics/example_scores.parquet.
 
-    Raises InputError when rows in differ from rows counted plus rows excluded, and when an
-    evaluated checkpoint has no scores at all.
+    `order` is the order of the test sets in the latter, and so in all tables made from it.
+    Raises InputError when rows in differ from rows counted plus rows excluded. An evaluated
+    checkpoint without any scores is a hole in the tables, and a warning here.
     """
-    tables = [account(read_table(path, "score"), outputs, str(path)) for path in sorted(scores)]
+    of_point = dict(tuple(outputs.groupby(POINT)))
+    nothing = outputs.iloc[:0]
+    tables, rows = [], []
+    for path in sorted(scores):
+        frame = read_table(path, "score")
+        points = frame[POINT].drop_duplicates().itertuples(index=False, name=None)
+        here = pd.concat([nothing, *(of_point[point] for point in points if point in of_point)])
+        joined = join_outputs(frame, here, str(path))
+        tables.append(account(joined, here, str(path)))
+        rows.append(joined[_EXAMPLE_COLUMNS])
     if not tables:
         raise InputError("there are no scores to collect; name at least one file")
     table = pd.concat(tables, ignore_index=True)
-    evaluated = (
-        outputs[POINT]
-        .drop_duplicates()
-        .merge(table[POINT].drop_duplicates(), how="left", indicator=True)
-    )
-    lost = evaluated[evaluated["_merge"] == "left_only"]
-    if len(lost):
-        run, seed, checkpoint = lost.iloc[0][POINT]
-        raise InputError(f"the generations of {run} (seed {seed}, {checkpoint}) have no scores")
+    for run, seed, checkpoint in sorted(of_point.keys() - set(table.groupby(POINT).groups)):
+        _LOGGER.warning("the generations of %s (seed %s, %s) have no scores", run, seed, checkpoint)
     excluded = int((table["n_outputs"] - table["n"]).sum())
     _LOGGER.info(
         "%d score files, %d rows in, %d excluded", len(tables), table["n_outputs"].sum(), excluded
     )
-    return table
+    examples = pd.concat([*rows, _lengths(outputs)], ignore_index=True)
+    return table, _in_order(examples, order)
+
+
+def _lengths(outputs: pd.DataFrame) -> pd.DataFrame:
+    """Return the tokens of every output as scores, so that lengths are averaged as scores are."""
+    rows = outputs.assign(
+        metric=LENGTH_METRIC,
+        scorer=LENGTH_SCORER,
+        value=outputs["n_tokens"].astype(float),
+        status="ok",
+    )
+    return rows[_EXAMPLE_COLUMNS]
+
+
+def _in_order(rows: pd.DataFrame, datasets: Sequence[str]) -> pd.DataFrame:
+    """Sort rows by test set in the given order, then by their key."""
+    place = rows["dataset"].map({name: place for place, name in enumerate(datasets)})
+    order = ["place", "metric", "scorer", *POINT, "example_id"]
+    return rows.assign(place=place).sort_values(order, kind="stable").drop(columns="place")
 
 
 def _summarise(rows: pd.DataFrame) -> pd.DataFrame:

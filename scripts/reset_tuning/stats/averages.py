@@ -4,21 +4,17 @@ As in the paper, instruction following is the judge's rating; faithfulness and t
 one metric per kind; "overall" is the macro-average over all test sets of the first two.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import pandas as pd
-
 from reset_tuning.errors import InputError
-from reset_tuning.stats.points import POINT, SOURCE
+from reset_tuning.stats.panels import Dataset, PanelKey, Panels
+from reset_tuning.stats.quantities import Hole, Quantity, macro_average
 
 INSTRUCTION_METRIC = "instruction_following"
 EXTRACTIVE = ("extractive_qa",)
 ABSTRACTIVE = ("abstractive_qa", "summarization")
-
-_FAILED = ["n_undefined", "n_unparsed", "n_refused", "n_error"]
-_LOGGER = logging.getLogger(__name__)
+FAMILIES = ("instruction_following", "faithfulness", "task", "overall")
 
 
 @dataclass(frozen=True)
@@ -30,15 +26,33 @@ class Headlines:
     task: Mapping[str, str]
 
     def metrics(self, family: str) -> dict[str, str]:
-        """Return kind → metric of a family: instruction, faithfulness, task or overall."""
+        """Return kind → metric of a family."""
         instruction = {"instruction": INSTRUCTION_METRIC}
         families = {
-            "instruction": instruction,
+            "instruction_following": instruction,
             "faithfulness": dict(self.faithfulness),
             "task": dict(self.task),
             "overall": instruction | dict(self.faithfulness),
         }
         return families[family]
+
+    def key(self, panels: Panels, dataset: Dataset, family: str) -> PanelKey:
+        """Return the test set's headline metric of a family with the scorer that gives it.
+
+        Raises Hole when nobody scored it, InputError when two scorers did.
+        """
+        metric = self.metrics(family)[dataset.kind]
+        if metric == INSTRUCTION_METRIC:
+            return dataset.name, metric, self.judge
+        found = [key for key in panels.keys if key[:2] == (dataset.name, metric)]
+        if not found:
+            raise Hole(f"no system has scores {metric} on {dataset.name}")
+        if len(found) > 1:
+            raise InputError(
+                f"{metric} of {dataset.name} has two scorers, {found[0][2]} and {found[1][2]}; "
+                "give the tables one of them"
+            )
+        return found[0]
 
 
 @dataclass(frozen=True)
@@ -50,97 +64,53 @@ class Column:
     kinds: tuple[str, ...] | None = None
     role: str | None = None
 
-    def covers(self, datasets: pd.DataFrame, metrics: Mapping[str, str]) -> pd.Series:
-        """Return which rows (columns kind and role) this average covers."""
-        covered = datasets["kind"].isin(set(self.kinds or metrics) & set(metrics))
-        return covered & (datasets["role"] == self.role) if self.role else covered
+    def covers(self, dataset: Dataset, headlines: Headlines) -> bool:
+        """Tell whether this average is over a test set too."""
+        metrics = headlines.metrics(self.family)
+        in_kinds = dataset.kind in metrics and dataset.kind in (self.kinds or metrics)
+        return in_kinds and self.role in (None, dataset.role)
 
 
 MAIN_COLUMNS = (
-    Column("instruction_following", "instruction"),
+    Column("instruction_following", "instruction_following"),
     Column("faithfulness_seen", "faithfulness", role="seen"),
     Column("faithfulness_unseen", "faithfulness", role="unseen"),
     Column("faithfulness", "faithfulness"),
     Column("task_seen", "task", role="seen"),
     Column("task_unseen", "task", role="unseen"),
     Column("task", "task"),
+    Column("overall_seen", "overall", role="seen"),
+    Column("overall_unseen", "overall", role="unseen"),
     Column("overall", "overall"),
 )
 
-TRADEOFF_COLUMNS = (
-    Column("instruction_following", "instruction"),
+_BY_KIND = (
     Column("faithfulness_extractive", "faithfulness", kinds=EXTRACTIVE),
     Column("faithfulness_abstractive", "faithfulness", kinds=ABSTRACTIVE),
-    Column("faithfulness_seen", "faithfulness", role="seen"),
-    Column("faithfulness_unseen", "faithfulness", role="unseen"),
-    Column("faithfulness", "faithfulness"),
     Column("task_extractive", "task", kinds=EXTRACTIVE),
     Column("task_abstractive", "task", kinds=ABSTRACTIVE),
-    Column("task_seen", "task", role="seen"),
-    Column("task_unseen", "task", role="unseen"),
-    Column("task", "task"),
-    Column("overall", "overall"),
 )
 
+TRADEOFF_COLUMNS = (MAIN_COLUMNS[0], *_BY_KIND[:2], *MAIN_COLUMNS[1:4], *_BY_KIND[2:])
+TRADEOFF_COLUMNS += MAIN_COLUMNS[4:]
+COLUMNS = {column.name: column for column in TRADEOFF_COLUMNS}
 
-def macro_averages(
-    scores: pd.DataFrame, datasets: pd.DataFrame, column: Column, headlines: Headlines
-) -> pd.DataFrame:
-    """Return one row per evaluation point: the macro-average of a column over its test sets.
 
-    `scores` are rows of metrics/scores.csv expanded to points; `datasets` lists every test set of
-    the experiment (dataset, kind, role). Result: POINT + SOURCE + value, n, failed, where n and
-    failed are sums over the test sets. The value is null where a test set has no row that counts
-    (never an average of the others), and everywhere when the experiment has no such test set.
-    Raises InputError when a point lacks a test set's metric or has it from two scorers.
+def column_sets(panels: Panels, column: Column, headlines: Headlines) -> list[Dataset]:
+    """Return the test sets that a column averages over."""
+    return [dataset for dataset in panels.datasets if column.covers(dataset, headlines)]
+
+
+def column_quantity(
+    panels: Panels, run: str, checkpoint: str, column: Column, headlines: Headlines
+) -> Quantity:
+    """Return a system's macro-average.
+
+    Raises Hole where a test set has no score: never an average of the others.
     """
-    metrics = headlines.metrics(column.family)
-    wanted = set(datasets.loc[column.covers(datasets, metrics), "dataset"])
-    rows = scores[column.covers(scores, metrics)]
-    rows = rows[rows["metric"] == rows["kind"].map(metrics)]
-    rows = rows[(rows["kind"] != "instruction") | (rows["scorer"] == headlines.judge)]
-    points = scores[POINT + SOURCE].drop_duplicates()
-    _check_one_each(rows, points, wanted, column.name)
-    rows = rows.assign(failed=rows[_FAILED].sum(axis=1))
-    sums = rows.groupby(POINT)[["n", "failed"]].sum()
-    # Not .mean(): that would skip a test set without a value and report the average of the rest.
-    values = rows.groupby(POINT)["mean"].agg(lambda means: means.mean(skipna=False))
-    averages = points.merge(sums.assign(value=values).reset_index(), on=POINT, how="left")
-    _warn_of_nulls(rows, column.name)
-    return averages.fillna({"n": 0, "failed": 0})
-
-
-def datasets_of(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return every test set of a scores table once: dataset, kind, role."""
-    return scores[["dataset", "kind", "role"]].drop_duplicates().reset_index(drop=True)
-
-
-def _check_one_each(
-    rows: pd.DataFrame, points: pd.DataFrame, wanted: set[str], column: str
-) -> None:
-    found = {key: group["dataset"] for key, group in rows.groupby(POINT)}
-    for run, seed, checkpoint in points[POINT].itertuples(index=False):
-        here = found.get((run, seed, checkpoint), pd.Series(dtype=str))
-        missing = sorted(wanted - set(here))
-        if missing:
-            raise InputError(
-                f"{column} of {run} (seed {seed}, {checkpoint}) lacks the scores of {missing[0]}; "
-                "score that test set with the judge and metrics of the config"
-            )
-        if here.duplicated().any():
-            raise InputError(
-                f"{column} of {run} (seed {seed}, {checkpoint}) has two scorers for "
-                f"{here[here.duplicated()].iloc[0]}; give the tables one of them"
-            )
-
-
-def _warn_of_nulls(rows: pd.DataFrame, column: str) -> None:
-    for row in rows[rows["mean"].isna()].itertuples():
-        _LOGGER.warning(
-            "%s of %s (seed %s, %s) is empty: no output of %s has a score",
-            column,
-            row.run,
-            row.seed,
-            row.checkpoint,
-            row.dataset,
-        )
+    return macro_average(
+        [
+            panels.mean(run, checkpoint, headlines.key(panels, dataset, column.family))
+            for dataset in column_sets(panels, column, headlines)
+        ]
+    )

@@ -12,6 +12,7 @@ import pandas as pd
 from reset_tuning.errors import InputError
 
 POINT = ["run", "seed", "checkpoint"]
+CHECKPOINTS = ("start", "best", "last")
 SOURCE = ["source_run", "source_seed", "source_checkpoint"]
 
 

@@ -1,105 +1,136 @@
 """The paper's main table and its trade-off table."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from reset_tuning.stats.averages import (
+    FAMILIES,
     MAIN_COLUMNS,
     TRADEOFF_COLUMNS,
     Column,
     Headlines,
-    datasets_of,
-    macro_averages,
+    column_quantity,
 )
-from reset_tuning.stats.points import expand_points, points_of
-from reset_tuning.stats.seeds import change_over_seeds, over_seeds
+from reset_tuning.stats.bootstrap import Bootstrap
+from reset_tuning.stats.cells import NUMBERS, numbers_table
+from reset_tuning.stats.panels import Panels
+from reset_tuning.stats.points import CHECKPOINTS
+from reset_tuning.stats.quantities import Quantity, difference
 
-CHECKPOINTS = ("start", "best", "last")
+SUFFIXES = {"mean": "", "sd": "_sd", "low": "_low", "high": "_high", "n": "_n"}
+SUFFIXES |= {"n_failed": "_failed"}
 
 
 def main_table(
-    scores: pd.DataFrame,
+    averages: pd.DataFrame,
+    cells: pd.DataFrame,
     systems: Sequence[Mapping[str, str]],
-    points: pd.DataFrame,
     headlines: Headlines,
 ) -> pd.DataFrame:
     """Return one row per system in the order of `systems` ({label, run, checkpoint}).
 
-    Raises InputError when a system has no evaluation for a seed or lacks a test set's scores.
+    Columns: the macro-averages, then each family on each of its test sets. A system without
+    scores is a row of nulls whose note has the reason.
     """
-    datasets = datasets_of(scores)
-    return pd.DataFrame(
-        [_system_row(scores, datasets, system, points, headlines) for system in systems]
-    )
+    headline = _headline_cells(cells, headlines)
+    return pd.DataFrame([_system_row(averages, headline, system) for system in systems])
+
+
+def _headline_cells(cells: pd.DataFrame, headlines: Headlines) -> pd.DataFrame:
+    """Return the cells that stand in the main table, with their column <family>_<test set>."""
+    found = []
+    for family in FAMILIES[:3]:
+        metrics = headlines.metrics(family)
+        rows = cells[cells["metric"] == cells["kind"].map(metrics)]
+        rows = rows[(rows["kind"] != "instruction") | (rows["scorer"] == headlines.judge)]
+        found.append(rows.assign(column=family + "_" + rows["dataset"]))
+    return pd.concat(found, ignore_index=True)
 
 
 def _system_row(
-    scores: pd.DataFrame,
-    datasets: pd.DataFrame,
-    system: Mapping[str, str],
-    points: pd.DataFrame,
-    headlines: Headlines,
+    averages: pd.DataFrame, headline: pd.DataFrame, system: Mapping[str, str]
 ) -> dict[str, Any]:
-    here = points_of(points, system["run"], system["checkpoint"])
-    rows = expand_points(scores, here)
     row: dict[str, Any] = {name: system[name] for name in ("label", "run", "checkpoint")}
-    for column in MAIN_COLUMNS:
-        summary = over_seeds(macro_averages(rows, datasets, column, headlines))
-        row |= {
-            "n_seeds": summary.n_seeds,
-            column.name: summary.mean,
-            f"{column.name}_sd": summary.sd,
-            f"{column.name}_n": summary.n,
-            f"{column.name}_failed": summary.failed,
-        }
-    return row
+    here = _of_system(averages, system).set_index("average")
+    numbers = {column.name: _numbers(here, column.name) for column in MAIN_COLUMNS}
+    cells = _of_system(headline, system).set_index("column")
+    numbers |= {name: _numbers(cells, name) for name in headline["column"].drop_duplicates()}
+    row["n_seeds"] = max(int(cell["n_seeds"]) for cell in numbers.values())
+    for name, cell in numbers.items():
+        row |= {name + suffix: cell[key] for key, suffix in SUFFIXES.items()}
+    notes = [cell["note"] for cell in numbers.values() if isinstance(cell["note"], str)]
+    if here.empty:
+        notes = [f"{system['run']} is not evaluated at {system['checkpoint']}"]
+    return row | {"note": _shortened(list(dict.fromkeys(notes)))}
+
+
+def _shortened(notes: Sequence[str]) -> str | None:
+    """Return the first note and how many more there are; every cell has its own in cells.csv."""
+    if not notes:
+        return None
+    return notes[0] if len(notes) == 1 else f"{notes[0]} (and {len(notes) - 1} more)"
+
+
+def _of_system(rows: pd.DataFrame, system: Mapping[str, str]) -> pd.DataFrame:
+    return rows[(rows["run"] == system["run"]) & (rows["checkpoint"] == system["checkpoint"])]
+
+
+def _numbers(rows: pd.DataFrame, name: str) -> Mapping[str, Any]:
+    if name in rows.index:
+        return rows.loc[name].to_dict()
+    return dict.fromkeys(NUMBERS) | {"n_seeds": 0, "n": 0.0}
 
 
 def tradeoff_table(
-    scores: pd.DataFrame,
+    panels: Panels,
     tradeoffs: Mapping[str, Mapping[str, str]],
-    points: pd.DataFrame,
     headlines: Headlines,
+    settings: Bootstrap,
 ) -> pd.DataFrame:
     """Return the macro-averages of each pipeline's second stage before and after it.
 
-    `tradeoffs` maps a pipeline to {label, run}. Rows: pipeline, metric, then start, best, last.
-    Raises InputError as `main_table` does.
+    `tradeoffs` maps a pipeline to {label, run}. Rows: pipeline, metric, then start, best, last,
+    each with its change against the start, paired by seed and by example.
     """
-    datasets = datasets_of(scores)
-    rows: list[dict[str, Any]] = []
+    identities, levels, changes = [], [], []
     for pipeline, spec in tradeoffs.items():
-        here = pd.concat([points_of(points, spec["run"], name) for name in CHECKPOINTS])
-        expanded = expand_points(scores, here)
-        identity = {"pipeline": pipeline, "label": spec["label"], "run": spec["run"]}
         for column in TRADEOFF_COLUMNS:
-            rows += [identity | row for row in _stage_rows(expanded, datasets, column, headlines)]
-    return pd.DataFrame(rows)
+            for checkpoint in CHECKPOINTS:
+                identities.append(
+                    {"pipeline": pipeline, "label": spec["label"], "run": spec["run"]}
+                    | {"checkpoint": checkpoint, "metric": column.name}
+                )
+                stage = (panels, spec["run"], checkpoint, column, headlines)
+                levels.append(partial(column_quantity, *stage))
+                changes.append(partial(_change, *stage))
+    table = numbers_table(list(zip(identities, levels, strict=True)), settings)
+    changed = numbers_table(list(zip(identities, changes, strict=True)), settings)
+    is_start = table["checkpoint"] == "start"
+    for name in ("mean", "sd", "low", "high"):
+        column_name = "change_vs_start" if name == "mean" else f"change_{name}"
+        table[column_name] = changed[name].where(~is_start)
+    return table
 
 
-def _stage_rows(
-    scores: pd.DataFrame, datasets: pd.DataFrame, column: Column, headlines: Headlines
-) -> list[dict[str, Any]]:
-    averages = macro_averages(scores, datasets, column, headlines)
-    at = {name: averages[averages["checkpoint"] == name] for name in CHECKPOINTS}
-    rows = []
-    for name, values in at.items():
-        summary = over_seeds(values)
-        mean, sd = (None, None) if name == "start" else change_over_seeds(at["start"], values)
-        rows.append(
-            {
-                "checkpoint": name,
-                "metric": column.name,
-                "n_seeds": summary.n_seeds,
-                "mean": summary.mean,
-                "sd": summary.sd,
-                "change_vs_start": mean,
-                "change_sd": sd,
-                "n": summary.n,
-                "n_failed": summary.failed,
-                "seed_values": " ".join(f"{value:.6g}" for value in summary.values),
-            }
-        )
-    return rows
+def _change(
+    panels: Panels, run: str, checkpoint: str, column: Column, headlines: Headlines
+) -> Quantity:
+    """Return how much a macro-average of a run differs from its start."""
+    return difference(
+        column_quantity(panels, run, checkpoint, column, headlines),
+        column_quantity(panels, run, "start", column, headlines),
+    )
+
+
+def roles(cells: pd.DataFrame) -> dict[str, str]:
+    """Return test set → seen | unseen."""
+    rows = cells[["dataset", "role"]].drop_duplicates()
+    return dict(zip(rows["dataset"], rows["role"], strict=True))
+
+
+def main_columns(table: pd.DataFrame) -> list[str]:
+    """Return the columns of the main table that hold means, in their order."""
+    return [name for name in table.columns if f"{name}_sd" in table.columns]

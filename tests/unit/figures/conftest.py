@@ -25,8 +25,13 @@ def tradeoff() -> pd.DataFrame:
                     "n_seeds": len(values),
                     "mean": frame.mean(),
                     "sd": frame.std(),
+                    "low": frame.mean() - 0.05,
+                    "high": frame.mean() + 0.05,
                     "change_vs_start": None,
                     "change_sd": None,
+                    "change_low": None,
+                    "change_high": None,
+                    "note": None,
                     "n": 100.0,
                     "n_failed": 0.0,
                     "seed_values": " ".join(f"{value:.6g}" for value in values),
@@ -72,3 +77,50 @@ def main_csv(tmp_path):
     path = tmp_path / "main_table.csv"
     path.write_text(MAIN_CSV, encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def cells() -> pd.DataFrame:
+    """Two metrics of one run on a seen and an unseen test set at start and best."""
+    rows = [
+        {
+            "run": "llama-cd",
+            "checkpoint": checkpoint,
+            "dataset": dataset,
+            "kind": "extractive_qa",
+            "role": role,
+            "metric": metric,
+            "scorer": "lexical",
+            "n_seeds": 3,
+            "n": 100.0,
+            "n_failed": 0.0,
+            "mean": level,
+            "sd": 0.1,
+            "low": level - 0.1,
+            "high": level + 0.1,
+            "seed_values": "",
+            "note": None,
+        }
+        for metric in ("span_coverage", "exact_match")
+        for dataset, role in (("nq", "seen"), ("bioasq", "unseen"))
+        for checkpoint, level in (("start", 0.5), ("best", 0.7))
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def claims() -> pd.DataFrame:
+    """A claim that is supported, one that is not told, and one that could not be tested."""
+    shared = {"contrast": 1, "quantity": "overall", "margin": None, "note": None, "n_seeds": 3}
+    shared |= {"statement": "It helps.", "family": "reset", "of": "a best", "minus": "b best"}
+    shared |= {"sd": 0.01, "p_holm": 0.01, "mde": 0.1, "reason": None}
+    found = {"effect": 0.2, "low": 0.1, "high": 0.3}
+    nothing = dict.fromkeys((*found, "sd", "p_holm", "mde")) | {"reason": "no scores"}
+    rows = [
+        shared | found | {"claim": "helps", "expect": "higher", "verdict": "supported"},
+        shared | found | {"claim": "same", "expect": "equal", "margin": 0.02}
+        | {"verdict": "inconclusive", "reason": "not told from chance at this size"},
+        shared | nothing | {"claim": "lost", "expect": "lower", "verdict": "inconclusive"}
+        | {"note": "no scores"},
+    ]  # fmt: skip
+    return pd.DataFrame(rows)

@@ -12,6 +12,7 @@ from reset_tuning.stats.accounting import (
     account,
     classify,
     collect,
+    join_outputs,
     read_datasets,
     read_outputs,
 )
@@ -19,6 +20,7 @@ from reset_tuning.tables import read_table, write_table
 
 quickly = settings(max_examples=40, deadline=None)  # a loaded machine is no failure
 
+ORDER = ["wikisum", "nq", "koala_eval", "bioasq", "ms_marco"]
 POINT = {"run": "mtl", "seed": 1, "checkpoint": "best", "decoding": "greedy", "sample_id": 0}
 
 
@@ -39,6 +41,10 @@ def make_scores(statuses: list[tuple[str, float | None]], dataset: str = "nq") -
     )
 
 
+def accounted(scores: pd.DataFrame, outputs: pd.DataFrame) -> pd.DataFrame:
+    return account(join_outputs(scores, outputs, "a file"), outputs, "a file")
+
+
 def test_counts_mean_and_deviation_by_hand() -> None:
     statuses = [
         ("ok", 1.0),
@@ -50,7 +56,7 @@ def test_counts_mean_and_deviation_by_hand() -> None:
         ("error: timeout", None),
         ("error: 500", None),
     ]
-    row = account(make_scores(statuses), make_outputs(8), "a file").iloc[0]
+    row = accounted(make_scores(statuses), make_outputs(8)).iloc[0]
     assert row["n_outputs"] == 8
     assert row["n"] == 3
     assert row["n_empty_output"] == 1
@@ -60,7 +66,7 @@ def test_counts_mean_and_deviation_by_hand() -> None:
 
 
 def test_no_row_that_counts_gives_an_empty_mean() -> None:
-    row = account(make_scores([("unparsed", None)]), make_outputs(1), "a file").iloc[0]
+    row = accounted(make_scores([("unparsed", None)]), make_outputs(1)).iloc[0]
     assert row["n"] == 0
     assert pd.isna(row["mean"])
     assert pd.isna(row["std"])
@@ -76,7 +82,7 @@ status_and_value = st.one_of(
 @quickly
 @given(st.lists(status_and_value, min_size=1, max_size=30))
 def test_every_output_is_counted_or_excluded_once(statuses: list) -> None:
-    row = account(make_scores(statuses), make_outputs(len(statuses)), "a file").iloc[0]
+    row = accounted(make_scores(statuses), make_outputs(len(statuses))).iloc[0]
     counted = [value for status, value in statuses if status in COUNTED]
     assert row["n"] + sum(row[f"n_{name}"] for name in EXCLUDED) == len(statuses)
     assert row["n"] == len(counted)
@@ -92,7 +98,7 @@ def test_a_missing_row_is_never_silent(n: int, data: st.DataObject) -> None:
         st.lists(st.booleans(), min_size=n, max_size=n).filter(lambda k: 0 < sum(k) < n)
     )
     with pytest.raises(InputError, match=f"has {sum(kept)} exact_match scores for the {n}"):
-        account(scores[kept], make_outputs(n), "a file")
+        accounted(scores[kept], make_outputs(n))
 
 
 def test_a_dataset_without_any_score_is_missing() -> None:
@@ -100,12 +106,12 @@ def test_a_dataset_without_any_score_is_missing() -> None:
     with pytest.raises(
         InputError, match="has 0 exact_match scores for the 2 generations of bioasq"
     ):
-        account(make_scores([("ok", 1.0)] * 2), outputs, "a file")
+        accounted(make_scores([("ok", 1.0)] * 2), outputs)
 
 
 def test_a_score_without_generation_is_refused() -> None:
     with pytest.raises(InputError, match="nq-2, of which there is no generation"):
-        account(make_scores([("ok", 1.0)] * 3), make_outputs(2), "a file")
+        accounted(make_scores([("ok", 1.0)] * 3), make_outputs(2))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +130,8 @@ def test_a_status_that_contradicts_its_value_is_refused(status, value, message) 
 def test_files_are_collected_with_their_roles(experiment, seen) -> None:
     experiment.evaluate("mtl", 1, "best", lambda dataset, metric, index: float(index))
     outputs = read_outputs(experiment.generations, read_datasets(experiment.examples, seen))
-    table = collect(experiment.scores, outputs).set_index(["dataset", "metric"])
+    table, _ = collect(experiment.scores, outputs, ORDER)
+    table = table.set_index(["dataset", "metric"])
     assert len(table) == 1 + 4 * 2
     assert set(table["mean"]) == {0.5}
     assert table.loc[("nq", "exact_match"), "role"] == "seen"
@@ -140,19 +147,32 @@ def test_the_order_of_files_does_not_change_a_byte(experiment, seen) -> None:
         outputs = read_outputs(
             experiment.generations[::turn], read_datasets(experiment.examples[::turn], seen)
         )
-        path = experiment.root / f"scores{turn}.csv"
-        write_table(collect(experiment.scores[::turn], outputs), path, "scores")
-        written.append(path.read_bytes())
+        table, rows = collect(experiment.scores[::turn], outputs, ORDER)
+        paths = [experiment.root / f"scores{turn}.csv", experiment.root / f"rows{turn}.parquet"]
+        write_table(table, paths[0], "scores")
+        write_table(rows, paths[1], "example_score")
+        written.append([path.read_bytes() for path in paths])
     assert written[0] == written[1]
 
 
-def test_a_checkpoint_without_scores_is_refused(experiment, seen) -> None:
+def test_a_checkpoint_without_scores_is_a_warning(experiment, seen, caplog) -> None:
     experiment.evaluate("mtl", 1, "best", lambda dataset, metric, index: 1.0)
     scored = list(experiment.scores)
     experiment.evaluate("mtl", 2, "best", lambda dataset, metric, index: 1.0)
     outputs = read_outputs(experiment.generations, read_datasets(experiment.examples, seen))
-    with pytest.raises(InputError, match=r"mtl \(seed 2, best\) have no scores"):
-        collect(scored, outputs)
+    table, _ = collect(scored, outputs, ORDER)
+    assert set(table["seed"]) == {1}
+    assert "mtl (seed 2, best) have no scores" in caplog.text
+
+
+def test_example_rows_hold_every_score_and_the_lengths_in_the_order_asked(experiment, seen) -> None:
+    experiment.evaluate("mtl", 1, "best", lambda dataset, metric, index: float(index))
+    outputs = read_outputs(experiment.generations, read_datasets(experiment.examples, seen))
+    _, rows = collect(experiment.scores, outputs, ORDER)
+    assert list(dict.fromkeys(rows["dataset"])) == ORDER
+    lengths = rows[rows["metric"] == "n_tokens"]
+    assert sorted(lengths["value"].unique()) == [10, 20]
+    assert len(rows) - len(lengths) == 2 * (1 + 4 * 2)
 
 
 def test_a_generation_of_an_unknown_example_is_refused(experiment, seen) -> None:

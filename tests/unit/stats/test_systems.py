@@ -5,6 +5,9 @@ import pytest
 
 from reset_tuning.errors import InputError
 from reset_tuning.stats.accounting import collect, read_datasets, read_outputs
+from reset_tuning.stats.bootstrap import Bootstrap
+from reset_tuning.stats.cells import averages_table, cells_table, refuse_holes
+from reset_tuning.stats.panels import Panels
 from reset_tuning.stats.points import point_frame
 from reset_tuning.stats.systems import main_table, tradeoff_table
 from reset_tuning.tables import read_table, write_table
@@ -26,6 +29,7 @@ def known_value(shift: float):
 
 @pytest.fixture(scope="module")
 def collected(shared_experiment, seen) -> pd.DataFrame:
+    """Rows of example_scores."""
     experiment = shared_experiment
     experiment.evaluate("vicuna-7b", 0, "start", known_value(0.0))
     for seed in (1, 2):
@@ -33,7 +37,7 @@ def collected(shared_experiment, seen) -> pd.DataFrame:
         experiment.evaluate("vicuna-cd", seed, "best", known_value(seed / 50))
         experiment.evaluate("vicuna-cd", seed, "last", known_value(-seed / 50))
     outputs = read_outputs(experiment.generations, read_datasets(experiment.examples, seen))
-    return collect(experiment.scores, outputs)
+    return collect(experiment.scores, outputs, list(VALUES))[1]
 
 
 @pytest.fixture
@@ -51,14 +55,28 @@ def points(point) -> pd.DataFrame:
     return point_frame(rows)
 
 
+@pytest.fixture
+def tabulate(points, headlines):
+    """Make the main table of example scores, by label."""
+
+    def make(scores, systems=SYSTEMS, points=points) -> pd.DataFrame:
+        panels = Panels(scores, points)
+        cells = cells_table(panels, QUICK)
+        averages = averages_table(panels, headlines, QUICK)
+        return main_table(averages, cells, systems, headlines)
+
+    return make
+
+
+QUICK = Bootstrap(draws=200)
 SYSTEMS = [
     {"label": "zero-shot", "run": "vicuna-7b", "checkpoint": "start"},
     {"label": "w/ MTL", "run": "mtl", "checkpoint": "best"},
 ]
 
 
-def test_macro_averages_by_hand(scores, points, headlines) -> None:
-    table = main_table(scores, SYSTEMS, points, headlines).set_index("label")
+def test_macro_averages_by_hand(scores, tabulate) -> None:
+    table = tabulate(scores).set_index("label")
     zero = table.loc["zero-shot"]
     assert zero["instruction_following"] == pytest.approx(0.5)
     assert zero["faithfulness_seen"] == pytest.approx(0.6)  # nq .8, ms_marco .4
@@ -67,52 +85,69 @@ def test_macro_averages_by_hand(scores, points, headlines) -> None:
     assert zero["task_seen"] == pytest.approx(0.35)
     assert zero["task_unseen"] == pytest.approx(0.15)
     assert zero["task"] == pytest.approx(0.25)
+    assert zero["overall_seen"] == pytest.approx(0.6)
+    assert zero["overall_unseen"] == pytest.approx(0.4)  # koala .5, bioasq .6, wikisum .1
     assert zero["overall"] == pytest.approx(0.48)  # (.5 + .8 + .6 + .4 + .1) / 5
+    assert zero["faithfulness_bioasq"] == pytest.approx(0.6)
+    assert zero["task_wikisum"] == pytest.approx(0.1)
+    assert zero["instruction_following_koala_eval"] == pytest.approx(0.5)
     mtl = table.loc["w/ MTL"]
     assert mtl["overall"] == pytest.approx(0.495)
     assert mtl["overall_sd"] == pytest.approx(math.sqrt(0.00005))  # .01 and .02 around .015
     assert mtl["n_seeds"] == 2
     assert (mtl["overall_n"], mtl["overall_failed"]) == (10, 0)
     assert mtl["faithfulness_seen_n"] == 4
+    assert mtl["overall_low"] < mtl["overall"] < mtl["overall_high"]
 
 
-def test_one_evaluation_has_no_deviation(scores, points, headlines) -> None:
-    zero = main_table(scores, SYSTEMS, points, headlines).iloc[0]
+def test_one_evaluation_has_no_deviation(scores, tabulate) -> None:
+    zero = tabulate(scores).iloc[0]
     assert zero["n_seeds"] == 1
     assert zero[[name for name in zero.index if name.endswith("_sd")]].isna().all()
 
 
-def test_the_order_is_that_of_the_config(scores, points, headlines, tmp_path) -> None:
-    path = tmp_path / "main_table.csv"
-    write_table(main_table(scores, SYSTEMS[::-1], points, headlines), path, "main_table")
-    assert list(read_table(path, "main_table")["label"]) == ["w/ MTL", "zero-shot"]
-    again = tmp_path / "again.csv"
-    write_table(main_table(scores, SYSTEMS[::-1], points, headlines), again, "main_table")
-    assert path.read_bytes() == again.read_bytes()
+def test_the_order_is_that_of_the_config(scores, tabulate, tmp_path) -> None:
+    paths = [tmp_path / name for name in ("main_table.csv", "again.csv")]
+    for path in paths:
+        write_table(tabulate(scores, SYSTEMS[::-1]), path, "main_table")
+    table = read_table(paths[0], "main_table")
+    assert list(table["label"]) == ["w/ MTL", "zero-shot"]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    names = [name for name in table.columns if f"{name}_sd" in table.columns]
+    assert names[names.index("overall") + 1 :][:2] == [
+        "instruction_following_koala_eval",
+        "faithfulness_nq",
+    ]
 
 
-def test_excluded_rows_are_counted_beside_the_average(scores, points, headlines) -> None:
-    row = (scores["run"] == "mtl") & (scores["seed"] == 1) & (scores["dataset"] == "koala_eval")
-    scores.loc[row, ["n", "n_unparsed"]] = [1, 1]
-    mtl = main_table(scores, SYSTEMS, points, headlines).iloc[1]
+def lose(scores, status, **where) -> None:
+    """Take the scores of some rows away, with a reason."""
+    rows = pd.Series(True, index=scores.index)
+    for name, value in where.items():
+        rows &= scores[name] == value
+    scores.loc[rows, "value"] = None
+    scores.loc[rows, "status"] = status
+
+
+def test_excluded_rows_are_counted_beside_the_average(scores, tabulate) -> None:
+    lose(scores, "unparsed", run="mtl", seed=1, example_id="koala_eval-0", scorer="gpt-4")
+    mtl = tabulate(scores).iloc[1]
     assert (mtl["instruction_following_n"], mtl["instruction_following_failed"]) == (1.5, 0.5)
     assert (mtl["faithfulness_n"], mtl["faithfulness_failed"]) == (8, 0)
 
 
-def test_a_test_set_without_a_value_empties_the_average(scores, points, headlines) -> None:
-    row = (scores["run"] == "mtl") & (scores["dataset"] == "nq") & (scores["seed"] == 2)
-    scores.loc[row, ["mean", "n", "n_undefined"]] = [None, 0, 2]
-    mtl = main_table(scores, SYSTEMS, points, headlines).iloc[1]
+def test_a_metric_with_all_failures_is_a_hole_with_its_reason(scores, tabulate) -> None:
+    lose(scores, "undefined", run="mtl", seed=2, dataset="nq", metric="span_coverage")
+    mtl = tabulate(scores).iloc[1]
     assert pd.isna(mtl["faithfulness_seen"])
     assert pd.isna(mtl["overall"])
     assert mtl["faithfulness_unseen"] == pytest.approx(0.365)
-    assert mtl["faithfulness_seen_failed"] == 1  # two rows of one of two seeds
+    assert mtl["note"].startswith("no output of nq has a span_coverage under 1 of 2 seeds")
+    assert "undefined 2" in mtl["note"]
 
 
-def test_an_experiment_without_unseen_sets_leaves_the_column_empty(
-    scores, points, headlines
-) -> None:
-    table = main_table(scores[scores["role"] == "seen"], SYSTEMS, points, headlines)
+def test_an_experiment_without_unseen_sets_leaves_the_column_empty(scores, tabulate) -> None:
+    table = tabulate(scores[scores["role"] == "seen"])
     assert table["faithfulness_unseen"].isna().all()
     assert table["instruction_following"].isna().all()
     assert (table["faithfulness_unseen_n"] == 0).all()
@@ -120,65 +155,78 @@ def test_an_experiment_without_unseen_sets_leaves_the_column_empty(
 
 
 @pytest.mark.parametrize("dataset", ["koala_eval", "nq", "wikisum"])
-def test_missing_scores_of_a_test_set_are_refused(scores, points, headlines, dataset) -> None:
+def test_a_seed_without_scores_of_a_test_set_is_left_out_with_a_note(
+    scores, tabulate, dataset
+) -> None:
     lost = (scores["run"] == "mtl") & (scores["seed"] == 2) & (scores["dataset"] == dataset)
-    with pytest.raises(InputError, match=rf"mtl \(seed 2, best\) lacks the scores of {dataset}"):
-        main_table(scores[~lost], SYSTEMS, points, headlines)
+    mtl = tabulate(scores[~lost]).iloc[1]
+    assert mtl["overall"] == pytest.approx(0.49)  # seed 1 alone
+    assert pd.isna(mtl["overall_sd"])
+    assert mtl["note"].startswith("no scores of seed 2")
 
 
-def test_another_judge_does_not_stand_in(scores, points, headlines) -> None:
+def test_another_judge_does_not_stand_in(scores, tabulate) -> None:
     scores["scorer"] = scores["scorer"].replace("gpt-4", "chatgpt")
-    with pytest.raises(InputError, match="lacks the scores of koala_eval"):
-        main_table(scores, SYSTEMS, points, headlines)
+    table = tabulate(scores)
+    assert table["instruction_following"].isna().all()
+    assert "no system has scores instruction_following of gpt-4" in table["note"].iloc[0]
 
 
-def test_a_second_judge_changes_nothing(scores, points, headlines) -> None:
+def test_a_second_judge_changes_nothing(scores, tabulate) -> None:
     judged = scores[scores["scorer"] == "gpt-4"]
-    both = pd.concat([scores, judged.assign(scorer="chatgpt", mean=0.0)])
-    pd.testing.assert_frame_equal(
-        main_table(both, SYSTEMS, points, headlines),
-        main_table(scores, SYSTEMS, points, headlines),
-    )
+    both = pd.concat([scores, judged.assign(scorer="chatgpt", value=0.0)], ignore_index=True)
+    pd.testing.assert_frame_equal(tabulate(both), tabulate(scores))
 
 
-def test_two_scorers_of_one_metric_are_refused(scores, points, headlines) -> None:
-    both = pd.concat([scores, scores[scores["scorer"] == "summac-zs"].assign(scorer="other")])
+def test_two_scorers_of_one_metric_are_refused(scores, tabulate) -> None:
+    other = scores[scores["scorer"] == "summac-zs"].assign(scorer="other")
     with pytest.raises(InputError, match="two scorers"):
-        main_table(both, SYSTEMS, points, headlines)
+        tabulate(pd.concat([scores, other], ignore_index=True))
 
 
-def test_a_missing_seed_is_refused(scores, points, headlines, point) -> None:
-    more = pd.concat([points, point_frame([point("mtl", 3, "last")])])
-    with pytest.raises(InputError, match="mtl is not evaluated at checkpoint best for seed 3"):
-        main_table(scores, SYSTEMS, more, headlines)
+def test_a_missing_seed_is_said(scores, tabulate, points, point) -> None:
+    more = pd.concat([points, point_frame([point("mtl", 3, "best")])])
+    mtl = tabulate(scores, points=more).iloc[1]
+    assert mtl["n_seeds"] == 2
+    assert mtl["note"] == "no scores of seed 3"
 
 
-def test_a_run_without_points_is_refused(scores, points, headlines) -> None:
-    systems = [{"label": "w/ ReSet", "run": "reset-direct", "checkpoint": "best"}]
-    with pytest.raises(InputError, match="reset-direct is not evaluated at checkpoint best"):
-        main_table(scores, systems, points, headlines)
+def test_a_system_without_scores_is_a_row_of_holes(scores, tabulate, tmp_path) -> None:
+    systems = [*SYSTEMS, {"label": "w/ ReSet", "run": "reset-direct", "checkpoint": "best"}]
+    table = tabulate(scores, systems)
+    reset = table.iloc[2]
+    assert reset["n_seeds"] == 0
+    assert pd.isna(reset["overall"])
+    assert reset["note"] == "reset-direct is not evaluated at best"
+    write_table(table, tmp_path / "main_table.csv", "main_table")
+    with pytest.raises(InputError, match="reset-direct is not evaluated at best"):
+        refuse_holes(table, "main_table", strict=True)
+    refuse_holes(table, "main_table", strict=False)
 
 
-def test_a_point_without_its_source_is_refused(scores, points, headlines) -> None:
-    lost = scores[scores["run"] != "vicuna-7b"]
-    with pytest.raises(InputError, match="needs the rows of .*vicuna-7b, seed 0, start"):
-        main_table(lost, SYSTEMS, points, headlines)
+def test_a_system_whose_source_is_lost_is_a_hole(scores, tabulate) -> None:
+    zero = tabulate(scores[scores["run"] != "vicuna-7b"]).iloc[0]
+    assert pd.isna(zero["overall"])
+    assert zero["note"].startswith("vicuna-7b at start has no scores")
 
 
-def test_one_seed_is_tabulated_without_deviation(scores, points, headlines) -> None:
-    mtl = main_table(scores, SYSTEMS, points[points["seed"] != 1], headlines).iloc[1]
+def test_one_seed_is_tabulated_without_deviation(scores, tabulate, points) -> None:
+    mtl = tabulate(scores, points=points[points["seed"] != 1]).iloc[1]
     assert mtl["n_seeds"] == 1
     assert mtl["overall"] == pytest.approx(0.50)
     assert pd.isna(mtl["overall_sd"])
 
 
+def tradeoff(scores, points, headlines, run) -> pd.DataFrame:
+    tradeoffs = {"pipeline": {"label": "a pipeline", "run": run}}
+    table = tradeoff_table(Panels(scores, points), tradeoffs, headlines, QUICK)
+    return table.set_index(["metric", "checkpoint"])
+
+
 def test_the_tradeoff_by_hand(scores, points, headlines, tmp_path) -> None:
-    tradeoffs = {"if-to-cd": {"label": "IF→CD", "run": "vicuna-cd"}}
-    path = tmp_path / "tradeoff.csv"
-    write_table(tradeoff_table(scores, tradeoffs, points, headlines), path, "tradeoff")
-    table = read_table(path, "tradeoff").set_index(["metric", "checkpoint"])
+    table = tradeoff(scores, points, headlines, "vicuna-cd")
+    write_table(table.reset_index(), tmp_path / "tradeoff.csv", "tradeoff")
     assert list(table.index.get_level_values("checkpoint")[:3]) == ["start", "best", "last"]
-    assert set(table["pipeline"]) == {"if-to-cd"}
     before = table.loc[("faithfulness_abstractive", "start")]
     assert before["mean"] == pytest.approx(0.25)  # ms_marco .4, wikisum .1
     assert before["n_seeds"] == 1  # both seeds start from one zero-shot evaluation
@@ -203,14 +251,15 @@ def test_a_change_is_paired_by_seed(experiment, seen, point, headlines) -> None:
             experiment.evaluate("llama-cd-if", seed, name, lambda d, m, i, s=start: s + 0.2)
             rows.append(point("llama-cd-if", seed, name))
     outputs = read_outputs(experiment.generations, read_datasets(experiment.examples, seen))
-    tradeoffs = {"cd-to-if": {"label": "CD→IF", "run": "llama-cd-if"}}
-    scores = collect(experiment.scores, outputs)
-    table = tradeoff_table(scores, tradeoffs, point_frame(rows), headlines)
-    table = table.set_index(["metric", "checkpoint"])
+    _, scores = collect(experiment.scores, outputs, list(VALUES))
+    table = tradeoff(scores, point_frame(rows), headlines, "llama-cd-if")
     assert table.loc[("overall", "start"), "n_seeds"] == 2
     assert table.loc[("overall", "start"), "sd"] == pytest.approx(math.sqrt(0.02))
-    assert table.loc[("overall", "best"), "change_vs_start"] == pytest.approx(0.2)
-    assert table.loc[("overall", "best"), "change_sd"] == pytest.approx(0.0, abs=1e-12)
+    best = table.loc[("overall", "best")]
+    assert best["change_vs_start"] == pytest.approx(0.2)
+    assert best["change_sd"] == pytest.approx(0.0, abs=1e-12)
+    assert best["change_low"] == pytest.approx(0.2)
+    assert best["change_high"] == pytest.approx(0.2)
 
 
 def test_a_point_with_two_sources_is_refused(point) -> None:

@@ -1,0 +1,253 @@
+"""Claims of the config on synthetic scores with known effects."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reset_tuning.errors import InputError
+from reset_tuning.stats.averages import COLUMNS
+from reset_tuning.stats.bootstrap import Bootstrap
+from reset_tuning.stats.cells import refuse_holes
+from reset_tuning.stats.claims import Evaluated, claims_table
+from reset_tuning.stats.length_splits import length_split, length_split_table
+from reset_tuning.stats.panels import Panels
+from reset_tuning.stats.points import point_frame
+from reset_tuning.tables import write_table
+
+QUICK = Bootstrap(draws=500)
+SETS = {"koala_eval": "instruction", "nq": "extractive_qa", "wikisum": "summarization"}
+METRICS = {
+    "instruction": [("instruction_following", "gpt-4"), ("instruction_following", "other")],
+    "extractive_qa": [("span_coverage", "lexical"), ("exact_match", "lexical")],
+    "summarization": [("summac_zs_entailment", "summac-zs"), ("rouge_l", "rouge-l")],
+}
+LEVELS = {"weak": 0.3, "strong": 0.6, "same": 0.6}
+SEEDS = (1, 2, 3)
+
+
+def make_rows(n: int = 60, longer: float = 1.0) -> pd.DataFrame:
+    """Scores of three runs; answers of `strong` are `longer` times as long as those of others."""
+    generator = np.random.default_rng(21)
+    ease = {name: generator.normal(0, 0.1, n) for name in SETS}
+    tokens = {name: generator.integers(2, 30, n) for name in SETS}
+    rows = []
+    for run, level in LEVELS.items():
+        for seed in SEEDS:
+            shift = generator.normal(0, 0.005)
+            for name, kind in SETS.items():
+                lengths = tokens[name] * (longer if run == "strong" else 1.0)
+                identity = {"run": run, "seed": seed, "checkpoint": "best", "dataset": name}
+                identity |= {"kind": kind, "role": "seen", "status": "ok"}
+                values = {("n_tokens", "generation"): lengths}
+                for metric, scorer in METRICS[kind]:
+                    noise = generator.normal(0, 0.05, n)
+                    values[metric, scorer] = np.clip(level + shift + ease[name] + noise, 0, 1)
+                for (metric, scorer), scores in values.items():
+                    rows += [
+                        identity | {"example_id": f"{name}-{i}", "metric": metric}
+                        | {"scorer": scorer, "value": float(score)}
+                        for i, score in enumerate(scores)
+                    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    return make_rows()
+
+
+@pytest.fixture
+def points(point):
+    made = [point(run, seed, "best") for run in LEVELS for seed in SEEDS]
+    made += [point("strong", seed, "start", ("weak", seed, "best")) for seed in SEEDS]
+    made += [point("strong", seed, "last", ("strong", seed, "best")) for seed in SEEDS]
+    return point_frame(made)
+
+
+@pytest.fixture
+def evaluated(rows, points, headlines):
+    return Evaluated(Panels(rows, points), headlines, ["other"])
+
+
+def claim(*contrasts, family: str = "paper") -> dict:
+    return {
+        "statement": "It is so.",
+        "source": "test",
+        "family": family,
+        "contrasts": list(contrasts),
+    }
+
+
+def contrast(of: str, minus: str, expect: str = "higher", column: str = "overall", **more) -> dict:
+    sides = {"of": {"run": of, "checkpoint": "best"}, "minus": {"run": minus, "checkpoint": "best"}}
+    return {"column": column, "expect": expect, **sides, **more}
+
+
+def results_of(evaluated, tmp_path=None, **claims) -> pd.DataFrame:
+    table = claims_table(claims, evaluated, QUICK, power=0.8)
+    if tmp_path:
+        write_table(table, tmp_path / "claims.csv", "claims")
+    return table.set_index(["claim", "contrast"])
+
+
+def test_known_effects_get_the_right_verdicts(evaluated, tmp_path) -> None:
+    table = results_of(
+        evaluated,
+        tmp_path,
+        better=claim(contrast("strong", "weak")),
+        worse=claim(contrast("strong", "weak", "lower")),
+        alike=claim(contrast("same", "strong", "equal", margin=0.2)),
+        too_close=claim(contrast("same", "strong", "equal", margin=1e-4)),
+        not_worse=claim(contrast("same", "strong", "not_lower", margin=0.2)),
+    )
+    row = table.loc[("better", 1)]
+    assert row["effect"] == pytest.approx(0.3, abs=0.03)
+    assert row["low"] < 0.3 < row["high"] or abs(row["effect"] - 0.3) < 0.03
+    assert row["n_seeds"] == 3
+    assert row["n"] == 180
+    assert row["p"] < 1e-2
+    assert row["mde"] < 0.1
+    verdicts = table["verdict"].droplevel(1).to_dict()
+    assert verdicts == {
+        "better": "supported",
+        "worse": "contradicted",
+        "alike": "supported",
+        "too_close": "inconclusive",
+        "not_worse": "supported",
+    }
+    assert table.loc[("too_close", 1), "reason"] == "not told from chance at this size"
+
+
+def test_a_claim_holds_only_if_all_its_contrasts_do(evaluated) -> None:
+    both = claim(contrast("strong", "weak"), contrast("strong", "same"))
+    table = results_of(evaluated, both=both)
+    assert table["verdict"].tolist() == ["inconclusive"] * 2
+    assert table["claim_p"].iloc[0] == pytest.approx(table["p"].max())
+
+
+def test_p_values_are_adjusted_within_a_family(evaluated) -> None:
+    one = claim(contrast("strong", "weak"))
+    alone = results_of(evaluated, one=one)
+    other = {f"other-{i}": claim(contrast("same", "strong"), family="side") for i in range(5)}
+    among = results_of(evaluated, one=one, **other)
+    same_family = results_of(evaluated, one=one, two=claim(contrast("same", "strong")))
+    assert alone["p_holm"].iloc[0] == among["p_holm"].iloc[0] == alone["claim_p"].iloc[0]
+    assert same_family["p_holm"].iloc[0] == pytest.approx(2 * alone["claim_p"].iloc[0])
+
+
+def test_an_unknown_system_is_a_hole_with_its_reason(rows, points, headlines, tmp_path) -> None:
+    unknown = {"nobody": "the configuration has no run or model nobody"}
+    evaluated = Evaluated(Panels(rows, points), headlines, unknown=unknown)
+    table = results_of(
+        evaluated,
+        tmp_path,
+        lost=claim(contrast("strong", "weak"), contrast("nobody", "weak")),
+        kept=claim(contrast("strong", "weak")),
+    )
+    lost = table.loc[("lost", 2)]
+    assert pd.isna(lost["effect"])
+    assert lost["note"] == lost["reason"] == "the configuration has no run or model nobody"
+    assert table.loc[("lost", 1), "verdict"] == "inconclusive"
+    assert table.loc[("lost", 1), "effect"] == table.loc[("kept", 1), "effect"]
+    assert table.loc[("kept", 1), "p_holm"] == table.loc[("kept", 1), "claim_p"]
+    with pytest.raises(InputError, match="no run or model nobody"):
+        refuse_holes(table.reset_index(), "claims", strict=True)
+    refuse_holes(table.reset_index(), "claims", strict=True, expected=unknown.values())
+
+
+def test_a_missing_seed_is_left_out_on_both_sides(rows, points, headlines) -> None:
+    less = rows[(rows["run"] != "strong") | (rows["seed"] != 2)]
+    table = results_of(
+        Evaluated(Panels(less, points), headlines), one=claim(contrast("strong", "weak"))
+    )
+    assert table["n_seeds"].iloc[0] == 2
+    assert table["note"].iloc[0] == "no scores of seed 2"
+
+
+def test_one_seed_decides_nothing_about_trainings(rows, points, headlines) -> None:
+    first = Panels(rows[rows["seed"] == 1], points[points["seed"] == 1])
+    row = results_of(Evaluated(first, headlines), one=claim(contrast("strong", "weak"))).iloc[0]
+    assert row["verdict"] == "inconclusive"
+    assert row["reason"].startswith("one seed cannot tell")
+    assert row["p_examples"] < 0.01
+
+
+def test_another_judge_and_a_held_out_one(rows, points, headlines, evaluated) -> None:
+    asked = contrast("strong", "weak", column="instruction_following", judge="held_out")
+    by_other = results_of(evaluated, one=claim(asked)).iloc[0]
+    by_gpt4 = results_of(
+        evaluated, one=claim({k: v for k, v in asked.items() if k != "judge"})
+    ).iloc[0]
+    assert by_other["effect"] != by_gpt4["effect"]
+    assert by_other["quantity"] == "instruction_following by judge held_out"
+    nobody = Evaluated(Panels(rows, points), headlines)
+    assert "names no judge" in results_of(nobody, one=claim(asked)).iloc[0]["reason"]
+
+
+def failures(annotator: str, wrong: int, paraphrase: int) -> pd.DataFrame:
+    labels = {"wrong_span": wrong, "paraphrase_of_gold": paraphrase}
+    return pd.DataFrame(
+        {"run": "weak", "seed": seed, "checkpoint": "best", "annotator": annotator, "label": label}
+        | {"n": n}
+        for seed in SEEDS
+        for label, n in labels.items()
+    )
+
+
+def labelled(rows, points, headlines, table: pd.DataFrame) -> pd.Series:
+    spec = {"of": ["wrong_span"], "minus": ["paraphrase_of_gold"]}
+    asked = {"labels": spec, "of": {"run": "weak", "checkpoint": "best"}, "expect": "higher"}
+    evaluated = Evaluated(Panels(rows, points), headlines, failures=table)
+    return results_of(evaluated, one=claim(asked)).iloc[0]
+
+
+def test_labels_of_people_decide_and_guesses_do_not(rows, points, headlines) -> None:
+    guesses = labelled(rows, points, headlines, failures("machine", 20, 5))
+    assert guesses["effect"] == pytest.approx(0.6)
+    assert guesses["verdict"] == "inconclusive"
+    assert "no finding" in guesses["reason"]
+    both = pd.concat([failures("machine", 5, 20), failures("anna", 20, 5)])
+    people = labelled(rows, points, headlines, both)
+    assert people["effect"] == pytest.approx(0.6)
+    assert people["verdict"] == "supported"
+    # Each seed has failures of its own: 75 of a variance of 1 - .6² in all.
+    assert people["high"] - people["low"] == pytest.approx(2 * 1.99 * np.sqrt(0.64 / 74), rel=0.15)
+
+
+def test_a_change_of_length_alone_is_told_from_one_of_scores(points, headlines) -> None:
+    """At equal length the true change of 0.3 is left, though answers are three times as long."""
+    rows = make_rows(n=200, longer=1.5)
+    split = length_split(Panels(rows, points), "strong", COLUMNS["faithfulness"], headlines)
+    assert sum(split.shares("start")) == pytest.approx(1)
+    assert split.at_equal_length("best").mean == pytest.approx(0.3, abs=0.04)
+
+    # Scores that depend on the length alone: the change vanishes at equal length.
+    lengths = rows[rows["metric"] == "n_tokens"].set_index(["run", "seed", "example_id"])["value"]
+    scored = rows["metric"].isin(["span_coverage", "summac_zs_entailment"])
+    keys = pd.MultiIndex.from_frame(rows.loc[scored, ["run", "seed", "example_id"]])
+    rows.loc[scored, "value"] = (1 / lengths.reindex(keys)).to_numpy()
+    split = length_split(
+        Panels(rows, points), "strong", COLUMNS["faithfulness"], headlines, bins=12
+    )
+    raw = split.all_lengths("best").mean - split.all_lengths("start").mean
+    assert raw < -0.03
+    assert abs(split.at_equal_length("best").mean) < 0.35 * abs(raw)
+
+
+def test_the_length_split_table(rows, points, headlines, tmp_path) -> None:
+    spec = {"label": "CD→IF", "run": "strong", "length_split": "faithfulness_abstractive"}
+    table = length_split_table(Panels(rows, points), {"cd-to-if": spec}, headlines, QUICK)
+    write_table(table, tmp_path / "length_split.csv", "length_split")
+    bins = table[(table["quantity"] == "score") & (table["bin"] != "all")]
+    everything = table[(table["quantity"] == "score") & (table["bin"] == "all")]
+    for checkpoint in ("start", "best", "last"):
+        n = bins.loc[bins["checkpoint"] == checkpoint, "n"].sum()
+        assert n == everything.loc[everything["checkpoint"] == checkpoint, "n"].iloc[0]
+    changes = table[table["quantity"] == "change_vs_start"].set_index(["checkpoint", "bin"])
+    assert changes.loc[("best", "at equal length"), "mean"] == pytest.approx(0.3, abs=0.05)
+
+
+def test_a_split_without_scores_is_a_hole(rows, points, headlines) -> None:
+    spec = {"label": "CD→IF", "run": "nobody", "length_split": "faithfulness_abstractive"}
+    table = length_split_table(Panels(rows, points), {"cd-to-if": spec}, headlines, QUICK)
+    assert table["note"].tolist() == ["nobody is not evaluated at start"]
