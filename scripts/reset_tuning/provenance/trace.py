@@ -5,6 +5,7 @@ and by the definitions of the tables; what was made from what is told by the job
 """
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from reset_tuning.tables import table_key
 
 _AVERAGES = {column.name: column for column in (*MAIN_COLUMNS, *TRADEOFF_COLUMNS)}
 _POINT = ("run", "seed", "checkpoint")
+_FAMILIES = ("instruction_following", "faithfulness", "task", "overall")
+_BESIDE = r"_(sd|low|high|n|failed)$"
 _MOST_LISTED = 30
 SCORES = "metrics/scores.csv"
 
@@ -36,10 +39,11 @@ class Cell:
         """Return the cell, and what stands beside it of the same number: its deviation, n, …."""
         if self.column is None:
             return self.row
-        beside = [name for name in self.row if name.startswith(f"{self.column}_")]
-        longer = [name for name in _AVERAGES if name.startswith(f"{self.column}_")]
-        taken = [name for name in beside if not any(name.startswith(other) for other in longer)]
-        return {name: self.row[name] for name in [self.column, *taken]}
+        return {
+            name: value
+            for name, value in self.row.items()
+            if name == self.column or re.sub(_BESIDE, "", name) == self.column
+        }
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,10 @@ def trace(
     """
     path = _path_in_manifest(manifest, folder, table)
     cell = find_cell(table, row, column)
-    evaluations = _evaluations(manifest, folder, cell)
+    points = _points(manifest, cell)
+    evaluations = _evaluations(manifest, folder, cell, points)
     starts = list(dict.fromkeys(evaluation.file for evaluation in evaluations))
+    starts = starts or _outputs(manifest, points)
     datasets = {evaluation.dataset for evaluation in evaluations}
     jobs, files = _chain(manifest, path, starts, datasets)
     return Trace(cell, evaluations, jobs, files, _changed(manifest, folder, root, [path, *starts]))
@@ -152,9 +158,10 @@ def _path_in_manifest(manifest: Manifest, folder: Path, table: Path) -> str:
 # ---------------------------------------------------------------- which evaluations
 
 
-def _evaluations(manifest: Manifest, folder: Path, cell: Cell) -> list[Evaluation]:
+def _evaluations(
+    manifest: Manifest, folder: Path, cell: Cell, points: set[tuple[str, int, str]]
+) -> list[Evaluation]:
     """Return the rows of metrics/scores.csv behind a cell; none for a table that has no scores."""
-    points = _points(manifest, cell)
     if not points or manifest.files.get(f"{manifest.results}/{SCORES}") is None:
         return []
     with (folder / SCORES).open(newline="", encoding="utf-8") as stream:
@@ -181,6 +188,13 @@ def _evaluation(values: dict[str, str], manifest: Manifest) -> Evaluation:
     )
 
 
+def _outputs(manifest: Manifest, points: set[tuple[str, int, str]]) -> list[str]:
+    """Return the outputs of a row's systems: what a number that is no score is counted from."""
+    folder = f"{manifest.results}/generations"
+    paths = [f"{folder}/{run}/seed-{seed}/{at}.parquet" for run, seed, at in sorted(points)]
+    return [path for path in paths if path in manifest.files]
+
+
 def _points(manifest: Manifest, cell: Cell) -> set[tuple[str, int, str]]:
     """Return the evaluated weights of a row's systems: identical weights are evaluated once."""
     wanted = _systems(manifest, cell)
@@ -198,8 +212,24 @@ def _points(manifest: Manifest, cell: Cell) -> set[tuple[str, int, str]]:
 
 def _systems(manifest: Manifest, cell: Cell) -> list[dict[str, str]]:
     """Return what a row says of run, seed and checkpoint, one item for each system it compares."""
-    own = {name: cell.row[name] for name in _POINT if cell.row.get(name)}
-    return [own] if "run" in own else []
+    row = cell.row
+    if row.get("run"):
+        return [{name: row[name] for name in _POINT if row.get(name)}]
+    compared = [row[side].split() for side in ("of", "minus") if row.get(side)]
+    named = manifest.evaluation.get("tables", {}).get("main", [])
+    labelled = [
+        [entry["run"], entry["checkpoint"]] for entry in named if entry["label"] == row.get("label")
+    ]
+    return [{"run": run, "checkpoint": checkpoint} for run, checkpoint in compared or labelled]
+
+
+@dataclass(frozen=True)
+class _Quantity:
+    """A macro-average, of one test set alone or by another judge where that is said."""
+
+    average: Column
+    dataset: str | None = None
+    judge: str | None = None
 
 
 def _is_behind(values: dict[str, str], cell: Cell, manifest: Manifest) -> bool:
@@ -207,36 +237,66 @@ def _is_behind(values: dict[str, str], cell: Cell, manifest: Manifest) -> bool:
     named = ("dataset", "kind", "role", "scorer")
     if any(cell.row.get(name) and values[name] != cell.row[name] for name in named):
         return False
-    averages = _averages(cell)
-    if averages:
-        return any(_is_averaged(values, average, manifest) for average in averages)
+    quantities = _quantities(cell)
+    if quantities is not None:
+        return any(_is_averaged(values, quantity, manifest) for quantity in quantities)
     return not cell.row.get("metric") or values["metric"] == cell.row["metric"]
 
 
-def _averages(cell: Cell) -> list[Column]:
-    """Return the macro-averages that a cell shows: by its row's metric, or by its column's name."""
-    if cell.row.get("metric") in _AVERAGES:
-        return [_AVERAGES[cell.row["metric"]]]
+def _quantities(cell: Cell) -> list[_Quantity] | None:
+    """Return the macro-averages that a cell shows; None for one that is told by its metric.
+
+    A row names it (column metric, average or quantity), or else its columns are averages.
+    """
+    for name in ("metric", "average"):
+        if cell.row.get(name) in _AVERAGES:
+            return [_Quantity(_AVERAGES[cell.row[name]])]
+    if "quantity" in cell.row:
+        return _told_quantity(cell.row["quantity"])
     shown = [cell.column] if cell.column else list(cell.row)
-    found = [_average_of(name) for name in shown]
-    return [average for average in found if average is not None]
+    found = [quantity for name in shown if (quantity := _shown_quantity(name))]
+    return found or None
 
 
-def _average_of(column: str) -> Column | None:
-    """Return the macro-average of a column: that with the longest name it starts with."""
-    names = [name for name in _AVERAGES if column == name or column.startswith(f"{name}_")]
-    return _AVERAGES[max(names, key=len)] if names else None
+def _told_quantity(text: str) -> list[_Quantity]:
+    """Return the macro-average that a claim compares; none where it counts labels of failures.
+
+    >>> [found.judge for found in _told_quantity("instruction_following by judge chatgpt")]
+    ['chatgpt']
+    """
+    name, _, rest = text.partition(" ")
+    judge = rest.removeprefix("by judge ").split()[0] if rest.startswith("by judge ") else None
+    return [_Quantity(_AVERAGES[name], judge=judge)] if name in _AVERAGES else []
 
 
-def _is_averaged(values: dict[str, str], average: Column, manifest: Manifest) -> bool:
-    evaluation = manifest.evaluation
-    headlines = Headlines(evaluation["judge"], evaluation["faithfulness"], evaluation["task"])
+def _shown_quantity(column: str) -> _Quantity | None:
+    """Return what a column of a wide table shows: an average, or a family on one test set.
+
+    >>> _shown_quantity("faithfulness_unseen_low").average.role
+    'unseen'
+    >>> _shown_quantity("task_ms_marco_sd").dataset
+    'ms_marco'
+    """
+    name = re.sub(_BESIDE, "", column)
+    if name in _AVERAGES:
+        return _Quantity(_AVERAGES[name])
+    families = [family for family in _FAMILIES if name.startswith(f"{family}_")]
+    if not families:
+        return None
+    return _Quantity(_AVERAGES[families[0]], dataset=name.removeprefix(f"{families[0]}_"))
+
+
+def _is_averaged(values: dict[str, str], quantity: _Quantity, manifest: Manifest) -> bool:
+    evaluation, average = manifest.evaluation, quantity.average
+    judge = quantity.judge or evaluation["judge"]
+    headlines = Headlines(judge, evaluation["faithfulness"], evaluation["task"])
     metrics = headlines.metrics(average.family)
     return (
         values["kind"] in (average.kinds or metrics)
         and metrics.get(values["kind"]) == values["metric"]
         and average.role in (None, values["role"])
-        and (values["kind"] != "instruction" or values["scorer"] == headlines.judge)
+        and quantity.dataset in (None, values["dataset"])
+        and (values["kind"] != "instruction" or values["scorer"] == judge)
     )
 
 
@@ -253,7 +313,7 @@ def _chain(
     """
     files: dict[str, None] = {}
     jobs: dict[int, Job] = {}
-    waiting = deque([table])
+    waiting = deque([table, *starts])
     while waiting:
         path = waiting.popleft()
         if path in files:

@@ -10,6 +10,7 @@ import pytest
 
 from helpers import ROOT
 from reset_tuning.errors import InputError
+from reset_tuning.files import sha256_of
 from reset_tuning.provenance.manifest import read_manifest
 from reset_tuning.provenance.telling import trace_record, trace_text
 from reset_tuning.provenance.trace import Trace, trace
@@ -156,3 +157,62 @@ def test_the_script_ends_with_one_sentence(toy: Path) -> None:
     done = subprocess.run(command, cwd=toy, capture_output=True, encoding="utf-8")
     assert done.returncode == 1
     assert "manifest.json cannot be read" in done.stderr and "Traceback" not in done.stderr
+
+
+# ---------------------------------------------------------------- tables of other shapes
+
+
+def add_table(toy: Path, name: str, text: str) -> None:
+    """Put a table into the run, made by the job that made the main table."""
+    path = toy / RESULTS / "metrics" / f"{name}.csv"
+    path.write_text(text)
+    manifest = toy / RESULTS / "manifest.json"
+    content = json.loads(manifest.read_text())
+    main = content["files"]["results/toy/metrics/main_table.csv"]
+    entry = main | {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+    content["files"][f"results/toy/metrics/{name}.csv"] = entry
+    manifest.write_text(json.dumps(content))
+
+
+def test_a_claim_leads_to_both_of_its_sides(toy: Path) -> None:
+    add_table(
+        toy,
+        "claims",
+        "claim,contrast,of,minus,quantity,effect\n"
+        "mtl-closes-the-gap,1,mtl best,vicuna-7b start,instruction_following,0.1\n"
+        "other-judge,1,mtl best,vicuna-7b start,instruction_following by judge chatgpt,0.1\n"
+        'failures,1,mtl best,,"share of failures: wrong_span, less other",0.1\n',
+    )
+    found = find(toy, "mtl-closes-the-gap", column="effect", table="claims")
+    assert [(one.run, one.seed, one.scorer) for one in found.evaluations] == [
+        ("mtl", 1, "gpt-4"),
+        ("mtl", 2, "gpt-4"),
+        ("vicuna-7b", 0, "gpt-4"),
+    ]
+    assert find(toy, "other-judge", column="effect", table="claims").evaluations == []
+    counted = find(toy, "failures", column="effect", table="claims")
+    assert {path for path in counted.files if "/generations/" in path} == {
+        f"results/toy/generations/mtl/seed-{seed}/best.parquet" for seed in (1, 2)
+    }
+
+
+def test_a_number_of_one_test_set_leads_to_that_set_alone(toy: Path) -> None:
+    add_table(
+        toy,
+        "wide",
+        "label,run,checkpoint,overall_koala_eval,overall_koala_eval_low\nm,mtl,best,0.5,0.4\n",
+    )
+    for column in ("overall_koala_eval", "overall_koala_eval_low"):
+        found = find(toy, "m", column=column, table="wide")
+        assert {one.dataset for one in found.evaluations} == {"koala_eval"}
+
+
+def test_a_row_that_names_a_system_by_its_label_alone_is_found(toy: Path) -> None:
+    manifest = toy / RESULTS / "manifest.json"
+    content = json.loads(manifest.read_text())
+    system = {"label": "w/ MTL", "run": "mtl", "checkpoint": "best"}
+    content["evaluation"]["tables"] = {"main": [system]}
+    manifest.write_text(json.dumps(content))
+    add_table(toy, "published", "label,average,published\nw/ MTL,faithfulness,0.7\n")
+    found = find(toy, "w/ MTL", column="published", table="published")
+    assert {(one.run, one.metric) for one in found.evaluations} == {("mtl", "span_coverage")}
