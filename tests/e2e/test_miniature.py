@@ -5,12 +5,14 @@ import hashlib
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
+from browser import Page, chromium
 from helpers import ROOT, planned_jobs
 
 PACKAGES = {
@@ -267,28 +269,117 @@ def test_the_report_holds_the_main_table_and_says_what_the_numbers_are(report: P
     assert "made world" in text
 
 
+@pytest.fixture(scope="session")
+def browser(report: Path, tmp_path_factory: pytest.TempPathFactory):
+    with chromium(tmp_path_factory.mktemp("chromium") / "profile") as tab:
+        yield tab
+
+
 @pytest.mark.browser
-def test_the_report_opens_in_a_browser(report: Path, tmp_path: Path) -> None:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
-    picture = tmp_path / "report.png"
-    subprocess.run(
-        [
-            chromium,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-background-networking",
-            "--no-first-run",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--virtual-time-budget=10000",
-            "--window-size=1400,1000",
-            f"--screenshot={picture}",
-            report.as_uri(),
-        ],
-        check=True,
-        timeout=120,
-        capture_output=True,
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_report_opens_on_a_desk_and_on_a_phone(report: Path, browser: Page, width: int) -> None:
+    browser.open(report.as_uri(), width).wait_for("document.querySelector('nav li')")
+    assert browser.run("document.querySelector('h1.title').getBoundingClientRect().top") >= 0
+    for category in browser.run("Object.keys(categories)"):
+        browser.run("app.setView({navbarMode: 'menu'})")
+        browser.run(f"app.showCategory({json.dumps(category)})")
+        browser.wait_for("document.querySelector('nav tbody tr')")
+        assert browser.overflow() <= 0, category
+    assert browser.errors == []
+    assert all(request.startswith(("file:", "data:", "blob:")) for request in browser.requests)
+
+
+@pytest.mark.browser
+def test_every_item_has_a_caption_and_can_be_shown(report: Path, browser: Page) -> None:
+    browser.open(report.as_uri()).wait_for("document.querySelector('nav li')")
+    items = browser.run(
+        "Object.entries(results).map(([path, one]) => "
+        "[path, one.mime_type, one.data_uri.length, one.caption.length, Boolean(one.labels)])"
     )
-    assert picture.stat().st_size > 20_000  # a blank page is far smaller
+    assert {"results/mini/examples/browser.html", "results/mini/figures/main_table.html"} <= {
+        path for path, *_ in items
+    }
+    for path, mime, length, caption, labelled in items:
+        assert caption and labelled, path
+        assert mime != "text/html" or length < 2_097_152, path  # more is shown as nothing
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 400])
+def test_every_page_is_filled_and_readable(miniature, browser: Page, width: int) -> None:
+    pages = [*miniature.results.glob("figures/*.html"), *miniature.results.glob("examples/*.html")]
+    assert len(pages) > 15
+    for path in sorted(pages):
+        browser.open(path.as_uri(), width)
+        browser.wait_for("document.querySelector('tbody tr, article, pre')")
+        assert browser.overflow() <= 0, path
+        assert browser.errors == [], path
+        assert browser.requests == [path.as_uri()], path
+
+
+@pytest.mark.browser
+def test_a_table_is_searched_and_filtered(miniature, browser: Page) -> None:
+    shown = "[...document.querySelectorAll('tbody tr')].filter((row) => !row.hidden)"
+    rows = table(miniature, "scores")
+    browser.open((miniature.results / "figures" / "scores.html").as_uri())
+    browser.wait_for(f"{shown}.length === {len(rows)}")
+    browser.run(
+        "(() => { const one = document.querySelector('input[type=search]');"
+        " one.value = 'mtl-reset exact'; one.dispatchEvent(new Event('input')); })()"
+    )
+    found = rows[rows["metric"].str.contains("exact") & rows["run"].str.contains("mtl-reset")]
+    assert browser.run(f"{shown}.length") == len(found)
+
+
+@pytest.mark.browser
+def test_the_page_of_chains_shows_the_chain_of_a_cell(miniature, browser: Page) -> None:
+    browser.open((miniature.results / "figures" / "provenance.html").as_uri())
+    browser.wait_for("document.querySelector('#chain details')")
+    browser.run(
+        "(() => { const one = document.getElementById('row'); one.value = 'w/ MTL + ReSet';"
+        " one.dispatchEvent(new Event('input'));"
+        " document.querySelectorAll('#chain details').forEach((one) => { one.open = true; }); })()"
+    )
+    browser.wait_for("document.getElementById('chain').textContent.includes('select_samples')")
+    browser.wait_for("document.getElementById('chain').textContent.includes('raw/dolly')")
+
+
+# ---------------------------------------------------------------- provenance
+
+
+def script(miniature, name: str, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(ROOT / "scripts" / name), *arguments]
+    return subprocess.run(command, cwd=miniature.folder, capture_output=True, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "column", "named"),
+    [
+        ("main_table", ["w/ MTL + ReSet"], "faithfulness_seen", "RULE select_samples"),
+        ("main_table", ["w/ ReSet"], "instruction_following", "model rule-judge"),
+        ("tradeoff", ["cd-to-if", "start", "faithfulness"], "mean", "RULE train"),
+        ("scores", ["mtl", "nq", "exact_match"], "mean", "RULE fetch_raw"),
+    ],
+)
+def test_a_cell_is_traced_to_its_raw_files(
+    miniature, table: str, row: list[str], column: str, named: str
+) -> None:
+    path = f"results/mini/metrics/{table}.csv"
+    done = script(miniature, "trace_cell.py", path, "--row", *row, "--column", column)
+    assert done.returncode == 0, done.stderr
+    assert named.replace("fetch_raw", "write_mini_raw") in done.stdout
+    assert "as in the manifest" in done.stdout
+    assert "not recorded" not in done.stdout.replace("code not recorded", "")
+    assert "ENVIRONMENT" in done.stdout and "results/mini/raw/nq/manifest.json" in done.stdout
+
+
+def test_the_finished_run_is_as_its_manifest_says(miniature) -> None:
+    done = script(miniature, "verify_run.py", "results/mini")
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_cost_counts_every_job_once(miniature) -> None:
+    cost = table(miniature, "cost").set_index("rule")
+    assert cost.loc["train", "n_jobs"].sum() == 9
+    assert cost.loc["total", "n_unmeasured"] == 0
+    assert cost.loc["total", "wall_seconds"] > 0

@@ -140,7 +140,8 @@ def _table(
     head: list[str], body: list[list[str]], kinds: list[str], meanings: Mapping[str, str]
 ) -> str:
     cells = "".join(
-        f'<th class="{kind}" title="{html.escape(meanings.get(name, ""))}">{_heading(name)}</th>'
+        f'<th class="{kind}" title="{html.escape(meanings.get(name, ""))}">'
+        f"<span>{_heading(name)}</span></th>"
         for name, kind in zip(head, kinds, strict=True)
     )
     lines = "\n".join(

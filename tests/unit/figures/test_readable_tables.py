@@ -63,7 +63,7 @@ def test_the_page_of_another_table_shows_all_columns_and_what_it_holds(tmp_path)
     path = tmp_path / "row_ledger.csv"
     path.write_text("stage,rule,n_in\nprepare,a & b,3\n")
     page = table_page(path, "Ledger")
-    assert re.findall(r"<th [^>]*>(.*?)</th>", page) == ["stage", "rule", "n in"]
+    assert re.findall(r"<th [^>]*><span>(.*?)</span></th>", page) == ["stage", "rule", "n in"]
     assert cells(page) == [["prepare", "a &amp; b", "3"]]
     assert "Row accounting of one stage" in page
     assert "<script" not in page  # three rows need no filters
