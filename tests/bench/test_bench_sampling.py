@@ -201,7 +201,7 @@ def test_greedy_tokens_equal_generate(
 
 def test_share_of_draws_that_another_batch_changes(model: LlamaForCausalLM) -> None:
     """In bfloat16 the last bits of the logits depend on the batch; rows are matched by request."""
-    requests = draw_requests(64, (60, 200), 48, GRID)
+    requests = draw_requests(max(N_PROMPTS // 2, 4), (60, 200), 48, GRID)
     half = LlamaForCausalLM(model.config).eval()
     half.load_state_dict(model.state_dict())
     for dtype in (torch.float32, torch.bfloat16):

@@ -202,10 +202,10 @@ def _write(
             raise InputError(f"there are no examples to generate for ({job.run}, {job.decoding})")
         if n_too_long:
             logging.warning("%d of %d prompts leave no room: empty outputs", n_too_long, n_prompts)
+        metadata = _metadata(job, n_too_long) | (cuts.metadata() if cuts else {})
         ranks = ranks_of(job.backend["kind"], job.means.cpu_ranks)
         if ranks > 1 and _is_any_missing(job, folder):
             run_ranks(ranks, write_job(job, folder), job.means.threads)
-        metadata = _metadata(job, n_too_long) | (cuts.metadata() if cuts else {})
         names = {name: getattr(job, name) for name in ("run", "seed", "checkpoint", "decoding")}
         with (
             _engine(job, tokenizer) as engine,
