@@ -28,7 +28,7 @@ def next_tokens(
         return greedy
     divisor = torch.where(temperature > 0, temperature, 1.0).float()
     scaled = _keep_top_k(logits.float() / divisor[:, None], top_k)  # a copy that may be changed
-    cumulative = scaled.softmax(-1).double().cumsum(-1)
+    cumulative = scaled.softmax(-1).cumsum(-1, dtype=torch.float64)
     # The total differs from 1 by rounding: scaling by it keeps the point below the last step.
     point = uniform[:, None] * cumulative[:, -1:]
     drawn = torch.searchsorted(cumulative, point, right=True)[:, 0]
