@@ -20,6 +20,16 @@ def minutes(start):
     return lambda wildcards, attempt: grown(start, attempt, MAX_RUNTIME)
 
 
+def training_memory(wildcards, attempt):
+    """The memory of a training follows the size of its model, and grows at every attempt."""
+    model = experiment.root_model(wildcards.run)
+    try:
+        parameters = ModelSizes(config["models"], {}).parameters(model)
+    except OSError:  # a model's file is missing, which the plan tells better
+        parameters = 7e9
+    return grown(training_memory_mb(parameters, ranks=8), attempt, MAX_MEMORY_MB)
+
+
 def refuse_second_writer(jobs):
     """Stop before the first job when SLURM still has one of an earlier run that makes the same."""
     journal = Path(in_results("logs/slurm_runs.txt"))

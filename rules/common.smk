@@ -20,7 +20,14 @@ from reset_tuning.data.readers import check_formats
 from reset_tuning.errors import InputError
 from reset_tuning.experiment import MODEL_FILES, Experiment, Weights
 from reset_tuning.planning.jobs import record_jobs
-from reset_tuning.slurm import check_no_second_writer, comment_of, grown, remember_run
+from reset_tuning.planning.models import ModelSizes
+from reset_tuning.slurm import (
+    check_no_second_writer,
+    comment_of,
+    grown,
+    remember_run,
+    training_memory_mb,
+)
 from reset_tuning.stats.deviations import deviation_rows
 
 record_jobs(logger)

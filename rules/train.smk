@@ -86,7 +86,7 @@ rule train:
         **LAUNCH,
         gpu=8,
         nodes=1,
-        mem_mb=memory_mb(400000),
+        mem_mb=training_memory,
         runtime=minutes(1440),
     params:
         run="{run}",

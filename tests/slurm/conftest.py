@@ -38,5 +38,7 @@ def prepared(whole_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
-def clone(prepared: Clone, cluster: Cluster, tmp_path: Path) -> Clone:
-    return prepared.copy(tmp_path / "workflow")
+def clone(prepared: Clone, cluster: Cluster, tmp_path: Path) -> Iterator[Clone]:
+    clone = prepared.copy(tmp_path / "workflow")
+    yield clone
+    clone.stop()

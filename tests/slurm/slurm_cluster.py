@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from helpers import ROOT, copy_tree
 
 HERE = Path(__file__).parent
@@ -83,7 +85,8 @@ class Cluster:
         return [
             job
             for job in self.jobs()
-            if job["WorkDir"] == str(folder) and re.match(rf"rule_{rule}(_|$)", job["Comment"])
+            if job["WorkDir"] == str(folder)
+            and re.match(rf"rule_{rule}(_|$)", job.get("Comment", ""))
         ]
 
     def clear(self) -> None:
@@ -95,7 +98,7 @@ class Cluster:
 
 def _fields(line: str) -> dict[str, str]:
     """Split a line of `scontrol show --oneliner`, whose values may hold blanks and equal signs."""
-    parts = re.split(r" (?=[A-Z][A-Za-z:/]*=)", line)
+    parts = re.split(r" +(?=[A-Z][A-Za-z:/_]*=)", line)
     return dict(part.split("=", 1) for part in parts if "=" in part)
 
 
@@ -130,6 +133,7 @@ class Clone:
         self.cluster = cluster
         self.results = folder / "results" / "mini"
         self.environment: dict[str, str] = {}
+        self.runs: list[Run] = []
         self.overlays = (*OVERLAYS, *overlays)
 
     @classmethod
@@ -146,6 +150,12 @@ class Clone:
         shutil.copytree(self.folder, folder, symlinks=True)
         return Clone(folder, self.cluster, *self.overlays[len(OVERLAYS) :])
 
+    def with_overlay(self, overlay: Path) -> "Clone":
+        """Return the same clone under one more configuration file."""
+        other = Clone(self.folder, self.cluster, *self.overlays[len(OVERLAYS) :], str(overlay))
+        other.runs = self.runs
+        return other
+
     def start(self, *arguments: str, profile: str = "slurm", **environment: str) -> "Run":
         """Start snakemake as a user would."""
         options = ("--profile", profile) if profile else ("--cores", "2")
@@ -154,7 +164,15 @@ class Clone:
             *(_SHORT if profile == "slurm" else ()),
             *("--configfile", *self.overlays),
         ]
-        return Run(self, command, self.cluster.environment | self.environment | environment)
+        run = Run(self, command, self.cluster.environment | self.environment | environment)
+        self.runs.append(run)
+        return run
+
+    def stop(self) -> None:
+        """End what a failed test has left running: it would submit again what is cancelled."""
+        for run in self.runs:
+            run.process.kill()
+            run.process.wait()
 
     def snakemake(self, *arguments: str, seconds: float = 500, **options: str) -> "Run":
         """Run snakemake to its end."""
@@ -203,3 +221,10 @@ class Run:
     def succeeded(self) -> "Run":
         assert self.status == 0, self.output[-8000:]
         return self
+
+
+def ranks(clone: Clone) -> list[psutil.Process]:
+    """Return the processes that train in a clone."""
+    program = f"{clone.folder}/scripts/train_model.py"
+    found = [(one, one.info["cmdline"] or []) for one in psutil.process_iter(["cmdline"])]
+    return [one for one, line in found if program in line and "torch.distributed.run" not in line]

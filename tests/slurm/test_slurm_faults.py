@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
-from slurm_cluster import HERE, Clone, Cluster, Run, wait_until
+from slurm_cluster import HERE, Clone, Cluster, Run, ranks, wait_until
 
 from reset_tuning.files import sha256_of
 from reset_tuning.training.state import last_state
@@ -15,17 +15,14 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 FOLDER = "results/mini/checkpoints/mtl/seed-1"
 WEIGHTS = f"{FOLDER}/last/model.safetensors"
-LONG = str(HERE / "long_training.yaml")
-
-
-def long(clone: Clone) -> Clone:
-    return Clone(clone.folder, clone.cluster, LONG)
+LONG = HERE / "long_training.yaml"
 
 
 @pytest.fixture(scope="module")
 def expected(prepared: Clone, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The digest of the weights of a training that nothing happens to."""
-    undisturbed = long(prepared.copy(tmp_path_factory.mktemp("undisturbed") / "workflow"))
+    copy = prepared.copy(tmp_path_factory.mktemp("undisturbed") / "workflow")
+    undisturbed = copy.with_overlay(LONG)
     undisturbed.snakemake(WEIGHTS, profile="").succeeded()
     return sha256_of(undisturbed.folder / WEIGHTS)
 
@@ -33,7 +30,7 @@ def expected(prepared: Clone, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def training(clone: Clone, expected: str) -> Iterator[Clone]:
     """A clone whose training, whatever happens to it, must end with the expected weights."""
-    yield long(clone)
+    yield clone.with_overlay(LONG)
     assert sha256_of(clone.folder / WEIGHTS) == expected
     left = sorted(path.name for path in (clone.folder / FOLDER).glob("[!.]*"))
     assert left == ["best", "history.csv", "last", "provenance.json"]
@@ -48,7 +45,7 @@ def step_of(clone: Clone) -> int:
 def start_and_reach(clone: Clone, step: int, **environment: str) -> Run:
     """Start the training on the cluster and wait for a state of it."""
     run = clone.start(WEIGHTS, **environment)
-    wait_until(lambda: step_of(clone) >= step or run.status is not None, "a first state", 90)
+    wait_until(lambda: step_of(clone) >= step or run.status is not None, "a first state", 180)
     assert run.status is None, run.output[-6000:]
     return run
 
@@ -71,12 +68,12 @@ def test_a_failing_job_is_tried_with_more_memory_and_time(clone: Clone, cluster:
     content = raw.read_bytes()
     raw.write_bytes(content[: len(content) // 2])
     (clone.folder / target).unlink()
-    failed = clone.snakemake(target)
+    failed = clone.snakemake(target, "--retries", "1")
     assert failed.status == 1
     tried = cluster.jobs_of(clone.folder, "prepare_split")
-    assert [job["JobState"] for job in tried] == ["FAILED"] * 3
-    assert [job["TRES"].split(",")[1] for job in tried] == ["mem=4000M", "mem=6000M", "mem=8000M"]
-    assert [job["TimeLimit"] for job in tried] == ["02:00:00", "03:00:00", "04:00:00"]
+    assert [job["JobState"] for job in tried] == ["FAILED"] * 2
+    assert [job["TRES"].split(",")[1] for job in tried] == ["mem=4000M", "mem=6000M"]
+    assert [job["TimeLimit"] for job in tried] == ["02:00:00", "03:00:00"]
     assert "changed since" in failed.output  # the sentence of the job's own log
     assert not (clone.folder / target).exists()
     raw.write_bytes(content)
@@ -84,11 +81,18 @@ def test_a_failing_job_is_tried_with_more_memory_and_time(clone: Clone, cluster:
 
 
 def test_a_time_limit_costs_no_step(training: Clone, cluster: Cluster) -> None:
-    limits = {"RESET_MAX_RUNTIME": "1", "RESET_WARNING_SECONDS": "45"}
-    training.snakemake(WEIGHTS, **limits).succeeded()
+    limits = {"RESET_MAX_RUNTIME": "2", "RESET_WARNING_SECONDS": "60"}
+    run = start_and_reach(training, 5, **limits)
+    (rank,) = ranks(training)
+    rank.suspend()  # a training that is far from its end when its time is nearly up
+    handed_on = "SIGUSR1 is handed on to the training"
+    wait_until(lambda: handed_on in training.log_of("train/mtl/seed-1"), "SLURM warns", 100)
+    rank.resume()
+    run.wait()
+    run.succeeded()
     first, second = trainings(training)
+    assert first["TimeLimit"] == "00:02:00"
     assert (first["JobState"], second["JobState"]) == ("FAILED", "COMPLETED")
-    assert first["TimeLimit"] == "00:01:00"
     assert "training was stopped by SIGUSR1 after step" in slurm_log(training, first["JobId"])
     assert "going on from the state" in training.log_of("train/mtl/seed-1")
 

@@ -87,6 +87,6 @@ def test_what_a_change_would_make_again_is_what_it_is_elsewhere(
     assert "Nothing to be done" in more.output
     overlay = tmp_path / "rate.yaml"
     overlay.write_text(json.dumps({"runs": {"mtl-reset": {"training": {"learning_rate": 0.01}}}}))
-    changed = Clone(finished.folder, finished.cluster, str(overlay)).snakemake("-n").succeeded()
+    changed = finished.with_overlay(overlay).snakemake("-n").succeeded()
     jobs = planned_jobs(changed.output)
     assert jobs["train"] == 1 and "build_mixture" not in jobs

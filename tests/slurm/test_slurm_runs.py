@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from slurm_cluster import OVERLAYS, Clone, Cluster, wait_until
+from slurm_cluster import OVERLAYS, Clone, Cluster, ranks, wait_until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -27,14 +27,13 @@ def test_two_experiments_from_one_clone_run_at_once(
 ) -> None:
     overlay = tmp_path / "second.yaml"
     overlay.write_text("experiment: second\n")
-    second = Clone(clone.folder, cluster, str(overlay))
+    second = clone.with_overlay(overlay)
     remove(clone, *SPLITS)
     theirs = [name.replace("/mini/", "/second/") for name in SPLITS]
     runs = [clone.start(*SPLITS), second.start(*theirs)]
     for run in runs:
         run.wait()
         run.succeeded()
-    assert digests(clone, *SPLITS).values() == digests(clone, *theirs).values() or True
     for mine, other in zip(SPLITS, theirs, strict=True):
         assert (clone.folder / mine).read_bytes() == (clone.folder / other).read_bytes()
 
@@ -59,7 +58,7 @@ def submit_head(clone: Clone, *options: str, targets: tuple[str, ...]) -> str:
             *(*targets, *short, "--configfile", *OVERLAYS),
         ],
         cwd=clone.folder,
-        env=clone.cluster.environment | {"RESET_HEAD_GRACE": "40", "RESET_HEAD_POLL": "1"},
+        env=clone.cluster.environment | {"RESET_HEAD_GRACE": "10", "RESET_HEAD_POLL": "1"},
         capture_output=True,
         text=True,
         check=True,
@@ -98,13 +97,16 @@ def test_a_head_job_submits_and_its_jobs_inherit_nothing_of_it(
 
 
 def test_a_head_job_queues_itself_again_before_its_limit(clone: Clone, cluster: Cluster) -> None:
-    target = "results/mini/checkpoints/mtl/seed-1/last/model.safetensors"
+    weights = "results/mini/checkpoints/mtl/seed-1/last/model.safetensors"
     generations = "results/mini/generations/mtl/seed-1/best.parquet"
-    limits = ("--time=1", "--signal=B:USR1@50")
-    head = submit_head(clone, *limits, targets=(target, generations))
-    wait_until(lambda: cluster.job(head)["JobState"] == "COMPLETED", "the head ends", 240)
+    head = submit_head(clone, "--time=2", "--signal=B:USR1@90", targets=(weights, generations))
+    log = clone.folder / f"head-reset-{head}.log"
+    (rank,) = wait_until(lambda: ranks(clone), "the training runs", 120)
+    rank.suspend()  # a training that lasts longer than its head
+    wait_until(lambda: "queued again" in log.read_text(), "the head ends its first life", 110)
+    rank.resume()
+    wait_until(lambda: cluster.job(head)["JobState"] == "COMPLETED", "the head ends", 300)
     assert int(cluster.job(head)["Restarts"]) >= 1
+    assert "the time limit is near" in log.read_text()
     assert (clone.folder / generations).exists()
-    assert len(cluster.jobs_of(clone.folder, "train")) == 1
-    log = (clone.folder / f"head-reset-{head}.log").read_text()
-    assert "the time limit is near" in log and "queued again" in log
+    assert len(cluster.jobs_of(clone.folder, "train")) == 1, "its job lived on and was not repeated"

@@ -32,7 +32,7 @@ WORKER = Path(__file__).resolve().parents[2] / "train_model.py"
 FORWARDED_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1")
 _SHUTDOWN_SECONDS = 600  # what the state of a 7B model may take to reach the disk
 _NOISE_LINES = 20
-_RENDEZVOUS_PORT = 29_500  # of the first node, where several nodes meet
+_FIRST_PORT, _PORTS = 20_000, 10_000  # of the first node, where several nodes meet
 _SHARE_OF_RUNTIME = 0.95  # of the job's time limit; the rest is for writing the state
 
 
@@ -61,43 +61,61 @@ def launch(job: TrainingJob, identity: Mapping[str, Any]) -> dict[str, Any]:
         os.environ, base=job.base, threads=job.launch.threads, ranks=ranks_per_node, gpus=gpus
     )
     environment["TENSORBOARD_LOGGING_DIR"] = str(output.with_name("tensorboard"))
-    command = build_command(ranks_per_node, write_job(job), rendezvous(nodes, os.environ))
+    meeting = rendezvous(nodes, os.environ)
+    command = build_command(ranks_per_node, write_job(job), meeting, job.launch.threads)
     run_training(command, environment)
     return json.loads((output / REPORT).read_text())
 
 
 @dataclasses.dataclass(frozen=True)
 class Rendezvous:
-    """Where the nodes of one SLURM job meet."""
+    """Where the nodes of one SLURM job meet: at the address of the first."""
 
     nodes: int
     job_id: str
     first_node: str
 
+    @property
+    def port(self) -> int:
+        """A port that jobs of one node, one after another, do not share."""
+        return _FIRST_PORT + int(self.job_id) % _PORTS
+
 
 def rendezvous(nodes: int, environment: Mapping[str, str]) -> Rendezvous | None:
     """Return where the nodes meet, or None for a single one.
 
-    Raises InputError outside of a SLURM job, or in one that holds another number of nodes.
+    SLURM itself is asked for the nodes: Snakemake's job step hides its variables. Raises InputError
+    outside of a SLURM job, or in one that holds another number of nodes.
     """
     if nodes == 1:
         return None
-    names = environment.get("SLURM_JOB_NODELIST")
-    if names is None:
+    job_id = environment.get("SLURM_JOB_ID")
+    if job_id is None:
         raise InputError(
-            f"a training on {nodes} nodes needs a SLURM job that holds them: give the rule train "
-            "`nodes` through the profile's set-resources and use the SLURM executor"
+            f"a training on {nodes} nodes needs a SLURM job that holds them: set "
+            f"RESET_TRAINING_NODES={nodes} and use the profile slurm"
         )
-    listed = subprocess.run(
-        ["scontrol", "show", "hostnames", names], capture_output=True, text=True, check=True
-    )
-    hosts = listed.stdout.split()
+    names = _ask("squeue", "--noheader", f"--jobs={job_id}", "--format=%N")
+    hosts = _ask("scontrol", "show", "hostnames", names).split()
     if len(hosts) != nodes:
         raise InputError(f"the job holds {len(hosts)} nodes ({names}), but train asks for {nodes}")
-    return Rendezvous(nodes, environment["SLURM_JOB_ID"], hosts[0])
+    described = _ask("scontrol", "--oneliner", "show", "node", hosts[0])
+    fields = dict(field.split("=", 1) for field in described.split() if "=" in field)
+    return Rendezvous(nodes, job_id, fields.get("NodeAddr", hosts[0]))
 
 
-def build_command(ranks: int, job: Path, rendezvous: Rendezvous | None = None) -> list[str]:
+def _ask(*command: str) -> str:
+    """Return what a command of SLURM prints."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise InputError(f"SLURM does not say which nodes this job holds: {error}") from error
+    return done.stdout.strip()
+
+
+def build_command(
+    ranks: int, job: Path, rendezvous: Rendezvous | None = None, threads: int = 1
+) -> list[str]:
     """Return the torchrun command of one training with `ranks` processes on every node.
 
     The same launcher serves one CPU rank and eight GPUs. On one node torchrun chooses a free port;
@@ -106,7 +124,7 @@ def build_command(ranks: int, job: Path, rendezvous: Rendezvous | None = None) -
     """
     torchrun = (sys.executable, "-m", "torch.distributed.run")
     return [
-        *(_on_each_node(rendezvous) if rendezvous else ()),
+        *(_on_each_node(rendezvous, threads) if rendezvous else ()),
         *torchrun,
         *(_meeting(rendezvous) if rendezvous else ("--standalone",)),
         f"--nproc-per-node={ranks}",
@@ -117,11 +135,13 @@ def build_command(ranks: int, job: Path, rendezvous: Rendezvous | None = None) -
     ]
 
 
-def _on_each_node(rendezvous: Rendezvous) -> tuple[str, ...]:
-    """Return the srun that starts one task a node with all that the job holds there."""
+def _on_each_node(rendezvous: Rendezvous, threads: int) -> tuple[str, ...]:
+    """Return the srun that starts one torchrun a node with all that the job holds there."""
     nodes = rendezvous.nodes
-    # --overlap: Snakemake's own step already runs in the job and holds its CPUs and GPUs.
-    return ("srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", "--overlap")
+    return (
+        *("srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"),
+        *(f"--cpus-per-task={threads}", "--kill-on-bad-exit=1"),
+    )
 
 
 def _meeting(rendezvous: Rendezvous) -> tuple[str, ...]:
@@ -129,7 +149,7 @@ def _meeting(rendezvous: Rendezvous) -> tuple[str, ...]:
         f"--nnodes={rendezvous.nodes}",
         "--rdzv-backend=c10d",
         f"--rdzv-id={rendezvous.job_id}",
-        f"--rdzv-endpoint={rendezvous.first_node}:{_RENDEZVOUS_PORT}",
+        f"--rdzv-endpoint={rendezvous.first_node}:{rendezvous.port}",
     )
 
 

@@ -29,27 +29,36 @@ def test_command_starts_one_process_per_rank() -> None:
 
 def test_several_nodes_start_one_torchrun_each_and_meet_at_the_first() -> None:
     meeting = launch.Rendezvous(nodes=4, job_id="17", first_node="gpu03")
-    command = launch.build_command(8, Path("trainer/job.json"), meeting)
-    assert command[:5] == [*("srun", "--nodes=4", "--ntasks=4", "--ntasks-per-node=1", "--overlap")]
-    assert command[5:8] == [sys.executable, "-m", "torch.distributed.run"]
+    command = launch.build_command(8, Path("trainer/job.json"), meeting, threads=64)
+    assert command[:4] == ["srun", "--nodes=4", "--ntasks=4", "--ntasks-per-node=1"]
+    assert command[4:6] == ["--cpus-per-task=64", "--kill-on-bad-exit=1"]
+    assert command[6:9] == [sys.executable, "-m", "torch.distributed.run"]
     assert "--standalone" not in command
-    for option in ("--nnodes=4", "--rdzv-id=17", "--rdzv-endpoint=gpu03:29500"):
+    for option in ("--nnodes=4", "--rdzv-id=17", "--rdzv-endpoint=gpu03:20017"):
         assert option in command
     assert "--nproc-per-node=8" in command
 
 
-def test_the_first_node_is_asked_of_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scontrol = tmp_path / "scontrol"
-    scontrol.write_text('#!/bin/sh\n[ "$3" = "gpu[03-04]" ] && printf "gpu03\\ngpu04\\n"\n')
-    scontrol.chmod(0o755)
+def test_the_nodes_are_asked_of_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = {
+        "squeue": "echo 'gpu[03-04]'",
+        "scontrol": "[ $2 = hostnames ] && printf 'gpu03\\ngpu04\\n' ||"
+        ' echo "NodeName=$4 Arch=x NodeAddr=10.0.0.3 "',
+    }
+    for name, body in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    environment = {"SLURM_JOB_ID": "17", "SLURM_JOB_NODELIST": "gpu[03-04]"}
-    assert launch.rendezvous(2, environment) == launch.Rendezvous(2, "17", "gpu03")
+    job = {"SLURM_JOB_ID": "17"}
+    assert launch.rendezvous(2, job) == launch.Rendezvous(2, "17", "10.0.0.3")
     assert launch.rendezvous(1, {}) is None
     with pytest.raises(InputError, match="holds 2 nodes"):
-        launch.rendezvous(3, environment)
+        launch.rendezvous(3, job)
     with pytest.raises(InputError, match="needs a SLURM job"):
         launch.rendezvous(2, {})
+    (tmp_path / "squeue").write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(InputError, match="SLURM does not say which nodes"):
+        launch.rendezvous(2, job)
 
 
 def test_environment_is_quiet_and_offline_only_for_local_bases(tmp_path: Path) -> None:
