@@ -102,13 +102,13 @@ rule tabulate_data:
             "<results>/metrics/data_stats.csv",
             caption="../report/data_stats.rst",
             category="Data",
-            labels={"table": "data"},
+            labels={"what": "data", "as": "CSV"},
         ),
         positions=report(
             "<results>/metrics/gold_positions.csv",
             caption="../report/gold_positions.rst",
             category="Data",
-            labels={"table": "gold positions"},
+            labels={"what": "gold positions", "as": "CSV"},
         ),
     log:
         "<logs>/tabulate_data.log",
@@ -145,7 +145,7 @@ rule report_overlaps:
             "<results>/metrics/overlaps.csv",
             caption="../report/overlaps.rst",
             category="Data",
-            labels={"table": "overlaps of test and training sets"},
+            labels={"what": "overlaps of test and training sets", "as": "CSV"},
         ),
     log:
         "<logs>/report_overlaps.log",

@@ -22,7 +22,7 @@ rule draw_stages:
                 f"<results>/figures/{name}.svg",
                 caption="../report/stage_figure.rst",
                 category="Trade-off",
-                labels={"figure": figure["title"]},
+                labels={"what": figure["title"], "as": "figure"},
             )
             for name, figure in STAGE_FIGURES.items()
         ],
@@ -53,7 +53,7 @@ rule draw_plane:
             "<results>/figures/plane.svg",
             caption="../report/plane_figure.rst",
             category="Main results",
-            labels={"figure": "instruction following and faithfulness"},
+            labels={"what": "instruction following and faithfulness", "as": "figure"},
         ),
         pdf="<results>/figures/plane.pdf",
     log:
@@ -84,7 +84,7 @@ rule draw_lengths:
             "<results>/figures/answer_lengths.svg",
             caption="../report/answer_lengths_figure.rst",
             category="Trade-off",
-            labels={"figure": "answer lengths"},
+            labels={"what": "answer lengths", "as": "figure"},
         ),
         lengths_pdf="<results>/figures/answer_lengths.pdf",
         split_svg=[
@@ -92,7 +92,7 @@ rule draw_lengths:
                 f"<results>/figures/length_split-{pipeline}.svg",
                 caption="../report/length_split_figure.rst",
                 category="Trade-off",
-                labels={"figure": f"length split {pipeline}"},
+                labels={"what": f"length split {pipeline}", "as": "figure"},
             )
             for pipeline in config["tables"]["tradeoffs"]
         ],
@@ -104,7 +104,7 @@ rule draw_lengths:
             "<results>/figures/length_bias.svg",
             caption="../report/length_bias_figure.rst",
             category="Judges",
-            labels={"figure": "ratings by length"},
+            labels={"what": "ratings by length", "as": "figure"},
         ),
         bias_pdf="<results>/figures/length_bias.pdf",
     log:
@@ -134,14 +134,14 @@ rule draw_selection:
             "<results>/figures/selection_margins.svg",
             caption="../report/selection_figure.rst",
             category="ReSet",
-            labels={"figure": "margins of the best samples"},
+            labels={"what": "margins of the best samples", "as": "figure"},
         ),
         margins_pdf="<results>/figures/selection_margins.pdf",
         settings_svg=report(
             "<results>/figures/selection_settings.svg",
             caption="../report/selection_figure.rst",
             category="ReSet",
-            labels={"figure": "winning decoding settings"},
+            labels={"what": "winning decoding settings", "as": "figure"},
         ),
         settings_pdf="<results>/figures/selection_settings.pdf",
     log:
@@ -167,7 +167,7 @@ rule draw_claims:
             "<results>/figures/claims.svg",
             caption="../report/claims_figure.rst",
             category="Claims",
-            labels={"figure": "effects and verdicts"},
+            labels={"what": "effects and verdicts", "as": "figure"},
         ),
         pdf="<results>/figures/claims.pdf",
     log:
@@ -192,7 +192,7 @@ rule draw_diagrams:
                 f"<results>/figures/{name}_diagram.svg",
                 caption="../report/diagram_figure.rst",
                 category="Appendix",
-                labels={"figure": f"diagram {name}"},
+                labels={"what": f"diagram {name}", "as": "figure"},
             )
             for name in DIAGRAMS
         ],

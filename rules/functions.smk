@@ -619,7 +619,7 @@ TABLE_PAGES = {
     "cost": ("Cost and time", "Appendix"),
 }
 COST_PAGE = "<results>/figures/cost.html"
-TRACED_TABLES = ["main_table", "tradeoff"]
+TRACED_TABLES = ["main_table", "tradeoff", "claims"]
 LATER_FILES = ["figures/provenance.html"]  # made from the manifest, so not in it
 
 

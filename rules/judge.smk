@@ -122,7 +122,7 @@ rule tabulate_judge_cost:
             "<results>/metrics/judge_cost.csv",
             caption="../report/judge_cost.rst",
             category="Judges",
-            labels={"table": "cost of the judges"},
+            labels={"what": "cost of the judges", "as": "CSV"},
         ),
     log:
         "<logs>/tabulate_judge_cost.log",
@@ -149,7 +149,7 @@ rule tabulate_judge_drift:
             "<results>/metrics/judge_drift.csv",
             caption="../report/judge_drift.rst",
             category="Judges",
-            labels={"table": "drift of the judges"},
+            labels={"what": "drift of the judges", "as": "CSV"},
         ),
     log:
         "<logs>/tabulate_judge_drift.log",

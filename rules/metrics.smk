@@ -31,7 +31,7 @@ rule collect_scores:
             "<results>/metrics/scores.csv",
             caption="../report/scores.rst",
             category="Appendix",
-            labels={"table": "scores by test set and seed"},
+            labels={"what": "scores by test set and seed", "as": "CSV"},
         ),
         rows="<results>/metrics/example_scores.parquet",
     log:
@@ -60,13 +60,13 @@ rule tabulate_cells:
             "<results>/metrics/cells.csv",
             caption="../report/cells.rst",
             category="Appendix",
-            labels={"table": "every system, test set and metric"},
+            labels={"what": "every system, test set and metric", "as": "CSV"},
         ),
         averages=report(
             "<results>/metrics/averages.csv",
             caption="../report/averages.rst",
             category="Appendix",
-            labels={"table": "every system's macro-averages"},
+            labels={"what": "every system's macro-averages", "as": "CSV"},
         ),
     log:
         "<logs>/tabulate_cells.log",
@@ -99,7 +99,7 @@ rule tabulate_main:
             "<results>/metrics/main_table.csv",
             caption="../report/main_table.rst",
             category="Main results",
-            labels={"table": "main table"},
+            labels={"what": "main table", "as": "CSV"},
         ),
     log:
         "<logs>/tabulate_main.log",
@@ -130,19 +130,19 @@ rule tabulate_views:
             "<results>/metrics/checkpoint_scores.csv",
             caption="../report/checkpoint_scores.rst",
             category="Trade-off",
-            labels={"table": "start, best and last by test set"},
+            labels={"what": "start, best and last by test set", "as": "CSV"},
         ),
         lengths=report(
             "<results>/metrics/answer_lengths.csv",
             caption="../report/answer_lengths.rst",
             category="Trade-off",
-            labels={"table": "answer lengths over seeds"},
+            labels={"what": "answer lengths over seeds", "as": "CSV"},
         ),
         supplementary=report(
             "<results>/metrics/coverage.csv",
             caption="../report/coverage.rst",
             category="Main results",
-            labels={"table": "supplementary metrics"},
+            labels={"what": "supplementary metrics", "as": "CSV"},
         ),
     log:
         "<logs>/tabulate_views.log",
@@ -173,13 +173,13 @@ rule tabulate_tradeoffs:
             "<results>/metrics/tradeoff.csv",
             caption="../report/tradeoff.rst",
             category="Trade-off",
-            labels={"table": "trade-offs"},
+            labels={"what": "trade-offs", "as": "CSV"},
         ),
         length_split=report(
             "<results>/metrics/length_split.csv",
             caption="../report/length_split.rst",
             category="Trade-off",
-            labels={"table": "length splits"},
+            labels={"what": "length splits", "as": "CSV"},
         ),
     log:
         "<logs>/tabulate_tradeoffs.log",
@@ -211,7 +211,7 @@ rule tabulate_length_bias:
             "<results>/metrics/length_bias.csv",
             caption="../report/length_bias.rst",
             category="Judges",
-            labels={"table": "ratings by length"},
+            labels={"what": "ratings by length", "as": "CSV"},
         ),
     log:
         "<logs>/tabulate_length_bias.log",
@@ -239,7 +239,7 @@ rule tabulate_claims:
             "<results>/metrics/claims.csv",
             caption="../report/claims.rst",
             category="Claims",
-            labels={"table": "claims"},
+            labels={"what": "claims", "as": "CSV"},
         ),
     log:
         "<logs>/tabulate_claims.log",
@@ -309,7 +309,7 @@ rule tabulate_published:
             "<results>/metrics/published_vs_measured.csv",
             caption="../report/published_vs_measured.rst",
             category="Main results",
-            labels={"table": "published and measured"},
+            labels={"what": "published and measured", "as": "CSV"},
         ),
     log:
         "<logs>/tabulate_published.log",
@@ -335,7 +335,7 @@ rule tabulate_deviations:
             "<results>/metrics/deviations.csv",
             caption="../report/deviations.rst",
             category="Main results",
-            labels={"table": "deviations"},
+            labels={"what": "deviations", "as": "CSV"},
         ),
     log:
         "<logs>/tabulate_deviations.log",
@@ -362,7 +362,7 @@ rule index_paper:
             "<results>/metrics/paper_index.csv",
             caption="../report/paper_index.rst",
             category="Appendix",
-            labels={"table": "where the paper's figures and tables are"},
+            labels={"what": "where the paper's figures and tables are", "as": "CSV"},
         ),
     log:
         "<logs>/index_paper.log",
@@ -413,7 +413,7 @@ rule tabulate_trajectories:
             "<results>/metrics/trajectories.csv",
             caption="../report/trajectories.rst",
             category="Training",
-            labels={"table": "training trajectories"},
+            labels={"what": "training trajectories", "as": "CSV"},
         ),
     log:
         "<logs>/tabulate_trajectories.log",
@@ -438,7 +438,7 @@ rule tabulate_lengths:
             "<results>/metrics/lengths.csv",
             caption="../report/lengths.rst",
             category="Appendix",
-            labels={"table": "answer lengths by seed"},
+            labels={"what": "answer lengths by seed", "as": "CSV"},
         ),
     log:
         "<logs>/tabulate_lengths.log",
@@ -465,7 +465,7 @@ rule collect_ledger:
             "<results>/metrics/row_ledger.csv",
             caption="../report/row_ledger.rst",
             category="Data",
-            labels={"table": "row ledger"},
+            labels={"what": "row ledger", "as": "CSV"},
         ),
     log:
         "<logs>/collect_ledger.log",

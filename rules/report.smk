@@ -51,7 +51,7 @@ rule draw_tradeoff:
             "<results>/figures/tradeoff-{pipeline}.svg",
             caption="../report/tradeoff_figure.rst",
             category="Trade-off",
-            labels={"figure": "trade-off {pipeline}"},
+            labels={"what": "trade-off {pipeline}", "as": "figure"},
         ),
         pdf="<results>/figures/tradeoff-{pipeline}.pdf",
     log:
@@ -82,14 +82,14 @@ rule draw_trajectories:
             "<results>/figures/trajectories.svg",
             caption="../report/trajectories_figure.rst",
             category="Training",
-            labels={"figure": "training trajectories"},
+            labels={"what": "training trajectories", "as": "figure"},
         ),
         pdf="<results>/figures/trajectories.pdf",
         losses_svg=report(
             "<results>/figures/losses.svg",
             caption="../report/losses_figure.rst",
             category="Training",
-            labels={"figure": "losses"},
+            labels={"what": "losses", "as": "figure"},
         ),
         losses_pdf="<results>/figures/losses.pdf",
     log:
@@ -144,15 +144,15 @@ rule draw_examples:
 
 
 rule draw_documents:
-    """Join the documents (one full prompt of each dataset, the task instructions) in one page."""
+    """Join the documents (full prompts, templates, answers before and after) in one page."""
     input:
-        documents=document_files(),
+        documents=document_files() + example_files(),
     output:
         page=report(
             "<results>/examples/prompts.html",
             caption="../report/prompts.rst",
             category="Appendix",
-            labels={"what": "one full prompt of each dataset", "as": "page"},
+            labels={"what": "prompts and answers in full", "as": "page"},
         ),
     log:
         "<logs>/draw_documents.log",
@@ -165,7 +165,7 @@ rule draw_documents:
         mem_mb=1000,
         runtime=5,
     params:
-        title="Prompts and task instructions",
+        title="Prompts, instructions, and answers before and after",
     script:
         "../scripts/draw_documents.py"
 

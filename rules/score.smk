@@ -127,8 +127,8 @@ rule tabulate_failures:
         table=report(
             "<results>/metrics/failure_modes.csv",
             caption="../report/failure_modes.rst",
-            category="Tables",
-            labels={"table": "why extractive answers fail"},
+            category="Main results",
+            labels={"what": "why extractive answers fail", "as": "CSV"},
         ),
     log:
         "<logs>/tabulate_failures.log",

@@ -48,7 +48,7 @@ rule tabulate_what_if:
             "<results>/metrics/what_if.csv",
             caption="../report/what_if.rst",
             category="ReSet",
-            labels={"table": "what if selection weighed otherwise"},
+            labels={"what": "what if selection weighed otherwise", "as": "CSV"},
         ),
         margins="<results>/metrics/selection_margins.csv",
         settings="<results>/metrics/selection_settings.csv",

@@ -22,13 +22,13 @@ rule validate_judging:
             "<results>/validation/judge_parsing.csv",
             caption="../report/judge_parsing.rst",
             category="Judges",
-            labels={"table": "the parser on real replies"},
+            labels={"what": "the parser on real replies", "as": "CSV"},
         ),
         agreement=report(
             "<results>/validation/judge_agreement.csv",
             caption="../report/judge_agreement.rst",
             category="Judges",
-            labels={"table": "judges and people"},
+            labels={"what": "judges and people", "as": "CSV"},
         ),
     log:
         "<logs>/validate_judging.log",
@@ -92,7 +92,7 @@ rule validate_faithfulness:
             "<results>/validation/faithfulness.csv",
             caption="../report/faithfulness_validation.rst",
             category="Judges",
-            labels={"table": "faithfulness metrics and people"},
+            labels={"what": "faithfulness metrics and people", "as": "CSV"},
         ),
     log:
         "<logs>/validate_faithfulness.log",
@@ -122,7 +122,7 @@ rule validate_options:
             "<results>/validation/{metric}.options.csv",
             caption="../report/summac_options.rst",
             category="Judges",
-            labels={"table": "options of SummaC"},
+            labels={"what": "options of SummaC", "as": "CSV"},
         ),
     log:
         "<logs>/validate_options/{metric}.log",

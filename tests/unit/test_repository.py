@@ -120,3 +120,15 @@ def test_a_jobs_log_and_benchmark_are_named_alike() -> None:
         logs = re.findall(r'"<logs>/(.+)\.log"', text)
         benchmarks = re.findall(r'"<benchmarks>/(.+)\.jsonl"', text)
         assert logs == benchmarks, path.name
+
+
+def test_every_item_of_the_report_stands_in_a_known_category_under_the_same_labels() -> None:
+    rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    categories = {
+        "Main results", "Trade-off", "ReSet", "Claims", "Data", "Training", "Judges", "Appendix",
+    }  # fmt: skip
+    assert set(re.findall(r'category="(.+?)"', rules)) <= categories
+    for labels in re.findall(r"labels=\{(.+?)\},", rules):
+        assert re.match(r'"what": .+, "as": "(page|CSV|JSON|figure)"$', labels), labels
+    for caption in re.findall(r'caption="\.\./(report/.+?)"', rules):
+        assert (ROOT / caption).read_text().strip(), caption
