@@ -21,11 +21,11 @@ timeout 2 scancel --user="$(id -un)" 2>/dev/null
         sleep 0.1
     done
     kill -KILL $(alive)
-    # What lives on of jobs: step daemons of this cluster, and what its jobs started.
+    # What lives on of jobs: step daemons of this cluster, what its jobs started, what asks it.
     for environment in $(grep --files-with-matches --null-data --no-messages "$folder/" /proc/[0-9]*/environ); do
         process=${environment%/environ}
-        if [ "$(cat "$process/comm")" = slurmstepd ] || grep --quiet --null-data "^SLURM_JOB_ID=" "$environment"; then
-            kill -KILL "${process#/proc/}"
+        if [ "$(cat "$process/comm")" = slurmstepd ] || grep --quiet --null-data "^SLURM_JOB_ID=\|^SLURM_CONF=$folder/" "$environment"; then
+            [ "${process#/proc/}" = $$ ] || kill -KILL "${process#/proc/}"
         fi
     done
     kill -KILL "$(cat "$folder/pid/munged.pid")"
