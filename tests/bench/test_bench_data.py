@@ -13,21 +13,24 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from helpers import ROOT
 from reset_tuning.data.candidates import normalise
 from reset_tuning.data.overlaps import NearIndex, Similarity
+from reset_tuning.data.store import write_examples
 
 FEW, MANY = 250_000, 1_000_000
-COMPARED = 50_000  # rows for datasets.map, which is slow
+COMPARED = 100_000  # rows for datasets.map, which is slow
 INSTRUCTIONS = 200_000
 WORDS = [f"{start}{end}" for start in "bcdfghklmnprstvw" for end in ("a", "ite", "or", "un", "ess")]
 DISTINCT = 1000
 ROWS_PER_FILE = 125_000
+MIXED_FEW, MIXED_MANY = 10_000, 40_000  # rows of the larger of two sets
 
 # Prepares one split in a process of its own and says how long it took and how much memory.
 PREPARE = """
-import json, resource, sys, time
+import datasets, json, resource, sys, time  # datasets: its import is not counted for either
 from pathlib import Path
 from reset_tuning.data.examples import DatasetSpec, prepare_split
 from reset_tuning.data.store import write_examples
@@ -38,6 +41,26 @@ started = time.process_time()
 made = prepare_split(folder / "manifest.json", "ms_marco", "train", spec, [], 0)
 n = write_examples(made.rows, folder / "out.parquet", made.metadata)
 print(json.dumps({"n": n, "seconds": time.process_time() - started,
+    "bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
+"""
+
+
+# Builds a mixture in a process of its own.
+BUILD = """
+import json, resource, sys, time
+from pathlib import Path
+from reset_tuning.data.mixtures import (
+    MixtureFiles, MixtureSpec, PromptSettings, build_mixture, example_tables, load_tokenizer)
+folder, model, template = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+spec = MixtureSpec.of("all", {"sets": {"large": ["large"], "small": ["small"]},
+    "validation_size": 500, "long_responses": "drop", "max_response_tokens": 480,
+    "near_duplicates": "drop", "similarity": {"threshold": 0.8, "n_words": 3}})
+settings = PromptSettings(load_tokenizer(model), template,
+    {"large": "Extract.", "small": "Extract."}, 4000)
+files = MixtureFiles(folder / "train.parquet", folder / "validation.parquet")
+started = time.process_time()
+build_mixture("all", example_tables(sorted(folder.glob("*.examples"))), spec, settings, 0, files)
+print(json.dumps({"seconds": time.process_time() - started, "size": files.train.stat().st_size,
     "bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
 """
 
@@ -88,15 +111,39 @@ def write_raw(folder: Path, n: int) -> Path:
     return folder
 
 
-def prepare(folder: Path) -> dict[str, float]:
+def write_set(folder: Path, name: str, n: int) -> None:
+    """Write n questions, each with a context of its own of 340 words."""
+    draw = random.Random(name)
+
+    def text(n_words: int) -> str:
+        return " ".join(draw.choices(WORDS, k=n_words))
+
+    rows = (
+        {
+            "example_id": f"{draw.getrandbits(64):016x}", "dataset": name,
+            "kind": "extractive_qa", "instruction": None, "context": text(340),
+            "question": f"{text(8)} {number}?", "references": [text(3)], "source_row": "x",
+            "gold_passages": [1], "gold_retrieved": 1,
+        }
+        for number in range(n)
+    )  # fmt: skip
+    write_examples(rows, folder / f"{name}.examples", {})
+
+
+def run_alone(code: str, *arguments: str) -> dict[str, float]:
+    """Run code in a process of its own and return what it prints."""
     done = subprocess.run(
-        [sys.executable, "-c", PREPARE, str(folder)],
-        env=os.environ | {"PYTHONPATH": str(ROOT / "scripts")},
+        [sys.executable, "-c", code, *arguments],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "scripts"), "RAYON_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=True,
     )
     return json.loads(done.stdout)
+
+
+def prepare(folder: Path) -> dict[str, float]:
+    return run_alone(PREPARE, str(folder))
 
 
 def with_datasets(folder: Path, cache: Path) -> tuple[int, float]:
@@ -158,8 +205,31 @@ def test_ms_marco_beside_datasets_map(tmp_path: Path) -> None:
         theirs.append(with_datasets(folder, folder / f"cache-{number}"))
     assert ours[0]["n"] == theirs[0][0]
     ratio = min(seconds for _, seconds in theirs) / min(run["seconds"] for run in ours)
-    print(f"\ndata: datasets.map and filter cost {ratio:.1f} x the MS MARCO reader")
+    print(
+        f"\ndata: datasets.map and filter cost {ratio:.1f} x the MS MARCO reader "
+        f"({[round(run['seconds'], 1) for run in ours]} s, {[round(s, 1) for _, s in theirs]} s)"
+    )
     assert ratio >= 3
+
+
+def test_mixtures_stream(tmp_path: Path) -> None:
+    template = (ROOT / "resources/prompts/alpaca.yaml").read_text()
+    model = str(ROOT / "resources/mini/base")
+    built = []
+    for n in (MIXED_FEW, MIXED_MANY):
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        write_set(folder, "large", n)
+        write_set(folder, "small", 2000)
+        built.append(run_alone(BUILD, str(folder), model, json.dumps(yaml.safe_load(template))))
+    few, many = built
+    print(
+        f"\ndata: a mixture of {2 * MIXED_MANY:,} rows ({many['size'] / 2**20:.0f} MiB on disk): "
+        f"peak memory {many['bytes'] / 2**30:.2f} GiB ({few['bytes'] / 2**30:.2f} at "
+        f"{2 * MIXED_FEW:,}), {many['seconds'] / few['seconds']:.2f} x the time for "
+        f"{MIXED_MANY // MIXED_FEW} x the rows"
+    )
+    assert many["bytes"] - few["bytes"] <= 0.25 * 2**30
 
 
 @pytest.mark.parametrize("n", [INSTRUCTIONS])

@@ -20,6 +20,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -178,22 +179,37 @@ def _parquet_batches(path: Path, wanted: Sequence[str], cache: str) -> Iterator[
     metadata = pq.read_metadata(path)
     known = metadata.schema.to_arrow_schema().names
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what is wrong is said by us, once
-    rows = datasets.load_dataset(
-        "parquet",
-        data_files=str(path),
-        split="train",
-        streaming=True,
-        columns=[column for column in wanted if column in known] or None,
-        batch_size=_PARQUET_ROWS,
-        # Pre-buffering would keep every column chunk that was read until the file is closed.
-        fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=False),
-        cache_dir=cache,
-    )
-    if metadata.num_row_groups <= _MOST_ROW_GROUPS:
-        # Arrow reads up to a gigabyte ahead of us; a row group at a time it has nothing to read.
-        rows = rows.reshard()
-    for table in rows.with_format("arrow").iter(_PARQUET_ROWS):
+    with _without_torch():
+        rows = datasets.load_dataset(
+            "parquet",
+            data_files=str(path),
+            split="train",
+            streaming=True,
+            columns=[column for column in wanted if column in known] or None,
+            batch_size=_PARQUET_ROWS,
+            # Pre-buffering would keep every column chunk that was read until the file is closed.
+            fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=False),
+            cache_dir=cache,
+        )
+        if metadata.num_row_groups <= _MOST_ROW_GROUPS:
+            # Arrow reads up to a gigabyte ahead of us; in one row group it finds nothing to read.
+            rows = rows.reshard()
+        rows = rows.with_format("arrow")
+    for table in rows.iter(_PARQUET_ROWS):
         yield from table.combine_chunks().to_batches()
+
+
+@contextmanager
+def _without_torch() -> Iterator[None]:
+    """Keep the library from importing torch, which it asks about its workers: two CPU seconds."""
+    import datasets
+
+    available = datasets.config.TORCH_AVAILABLE
+    datasets.config.TORCH_AVAILABLE = False
+    try:
+        yield
+    finally:
+        datasets.config.TORCH_AVAILABLE = available
 
 
 def _batch_records(batch: pa.RecordBatch, dear: tuple[str, str] | None) -> list[Record]:

@@ -6,6 +6,9 @@ changed, and our own reader of that form may go.
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from helpers import ROOT
 from reset_tuning.data.raw import BadRow, read_records
 from reset_tuning.errors import InputError
 
@@ -54,6 +58,17 @@ def test_parquet_is_streamed_by_the_library(parquet: Path, monkeypatch: Any) -> 
     assert next(some) == ("raw.parquet:1", {"question": "q0"})
     assert asked[1]["columns"] == ["question"]
     some.close()
+
+
+def test_no_data_job_loads_torch(parquet: Path) -> None:
+    """The library asks torch about its workers, which costs two seconds and 200 MB."""
+    code = (
+        "import sys; from pathlib import Path; from reset_tuning.data.raw import read_records\n"
+        "assert sum(1 for _ in read_records(Path(sys.argv[1]))) == 2500\n"
+        "assert 'datasets' in sys.modules and 'torch' not in sys.modules"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "scripts")}
+    subprocess.run([sys.executable, "-c", code, str(parquet)], env=environment, check=True)
 
 
 def test_packed_parquet_is_read_too(parquet: Path, tmp_path: Path) -> None:
