@@ -139,7 +139,7 @@ def read_table(path: Path, name: str) -> pd.DataFrame:
     """Read a declared table; raise InputError naming the file if its columns are others."""
     table_schema(name)  # an unknown name is said first
     try:
-        frame = pd.read_csv(path) if path.suffix == ".csv" else pq.read_table(path).to_pandas()
+        frame = _read_csv(path, name) if path.suffix == ".csv" else pq.read_table(path).to_pandas()
     except (OSError, pa.ArrowInvalid, pd.errors.ParserError) as error:
         raise _unreadable(path, name, error) from error
     return _declared(frame, path, name)
@@ -178,6 +178,13 @@ def _declared(
         if pa.types.is_list(field.type) and field.name in wanted:
             frame[field.name] = frame[field.name].map(_listed)
     return frame[wanted]
+
+
+def _read_csv(path: Path, name: str) -> pd.DataFrame:
+    """Read a CSV file whose declared texts stay texts, also where all of them look like numbers."""
+    columns = _declarations()[name]["columns"]
+    texts = {column: str for column, spec in columns.items() if spec["type"] == "string"}
+    return pd.read_csv(path, dtype=texts)
 
 
 def _listed(value: Any) -> list[Any] | None:

@@ -62,3 +62,16 @@ def test_a_foreign_or_truncated_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:20])
     with pytest.raises(InputError, match=r"ledger\.parquet cannot be read"):
         read_table(path, "ledger")
+
+
+def test_texts_of_a_csv_file_stay_texts_where_they_look_like_numbers(tmp_path) -> None:
+    """One seed: the values of seeds are one number, and the table is written again by others."""
+    row = {"run": "1", "checkpoint": "best", "average": "overall", "n_seeds": 1, "n": 9.0}
+    row |= {"n_failed": 0.0, "mean": 0.5, "sd": None, "low": 0.4, "high": 0.6}
+    row |= {"seed_values": "0.5", "note": None}
+    path = tmp_path / "averages.csv"
+    write_table(pd.DataFrame([row]), path, "averages")
+    again = read_table(path, "averages")
+    assert (again["run"].iloc[0], again["seed_values"].iloc[0]) == ("1", "0.5")
+    assert pd.isna(again["note"].iloc[0])
+    write_table(again, path, "averages")
