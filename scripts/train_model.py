@@ -3,16 +3,15 @@
 import logging
 import os
 import sys
-from pathlib import Path
 
 from reset_tuning.errors import InputError
 from reset_tuning.training.failures import explain, tell
-from reset_tuning.training.settings import read_job
+from reset_tuning.training.settings import parse_job
 from reset_tuning.training.worker import train
 
 
-def main(job_file: Path) -> int:
-    job = read_job(job_file)
+def main(options: list[str]) -> int:
+    job = parse_job(options)
     # torchrun writes pages about a failed rank to stderr; what this rank says goes apart from it.
     os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
     logging.basicConfig(format="%(message)s", stream=sys.stdout, force=True)
@@ -33,7 +32,7 @@ def main(job_file: Path) -> int:
 
 
 if __name__ == "__main__":
-    status = main(Path(sys.argv[1]))
+    status = main(sys.argv[1:])
     logging.shutdown()
     sys.stdout.flush()
     # Not sys.exit: with several ranks gloo's threads can abort a finished process on its way out.

@@ -7,6 +7,7 @@ then writes the table from the sidecar.
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -57,5 +58,5 @@ def run_ranks(ranks: int, job: Path, threads: int) -> None:
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
     }
-    logging.info("%d ranks share the prompts", ranks)
+    logging.info("%d ranks share the prompts: %s", ranks, shlex.join(command))
     run_training(command, environment, what="the generation")

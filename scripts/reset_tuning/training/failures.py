@@ -5,6 +5,8 @@ A rank's sentence goes to its standard output and not to a file: a full disk tak
 
 import errno
 import json
+import os
+import sys
 
 from reset_tuning.training.settings import TrainingJob
 
@@ -13,13 +15,21 @@ _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memo
 
 
 def tell(sentence: str) -> None:
-    """Print the sentence as a line that `told` recognises."""
-    print(_MARK + json.dumps(sentence), flush=True)
+    """Print the sentence as a line that `told` recognises.
+
+    In one piece, line ends included: several ranks often fail together and share one output.
+    """
+    sys.stdout.flush()
+    os.write(sys.stdout.fileno(), f"\n{_MARK}{json.dumps(sentence)}\n".encode())
 
 
 def told(line: str) -> str | None:
-    """Return the sentence of a line that `tell` printed, or None for any other line."""
-    return json.loads(line.removeprefix(_MARK)) if line.startswith(_MARK) else None
+    """Return the first sentence in a line that `tell` printed, or None for any other line."""
+    _, found, rest = line.partition(_MARK)
+    try:
+        return json.JSONDecoder().raw_decode(rest)[0] if found else None
+    except ValueError:  # cut in two by what another rank printed
+        return None
 
 
 def explain(error: Exception, job: TrainingJob) -> str | None:

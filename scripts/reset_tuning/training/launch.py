@@ -1,6 +1,6 @@
 """Starting a training through torchrun, following it, and saying why it failed."""
 
-import dataclasses
+import importlib.util
 import json
 import logging
 import os
@@ -12,16 +12,23 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
 import psutil
 
-from reset_tuning.environment import visible_gpus
+from reset_tuning.environment import git_commit, visible_gpus
 from reset_tuning.errors import InputError
 from reset_tuning.training.failures import told
-from reset_tuning.training.settings import TrainingJob, batch_geometry, read_settings, write_job
+from reset_tuning.training.settings import (
+    STOP_AT,
+    TrainingJob,
+    batch_geometry,
+    job_options,
+    read_settings,
+)
 from reset_tuning.training.state import REPORT, is_finished, open_directory
 
 logger = logging.getLogger(__name__)
@@ -33,6 +40,12 @@ FORWARDED_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1")
 _SHUTDOWN_SECONDS = 600  # what the state of a 7B model may take to reach the disk
 _NOISE_LINES = 20
 _FIRST_PORT, _PORTS = 20_000, 10_000  # of the first node, where several nodes meet
+# What must be installed for a tracker; one of the packages is enough.
+_TRACKERS = {
+    "tensorboard": ("tensorboard", "tensorboardX"),
+    "wandb": ("wandb",),
+    "mlflow": ("mlflow",),
+}
 _SHARE_OF_RUNTIME = 0.95  # of the job's time limit; the rest is for writing the state
 
 
@@ -43,31 +56,41 @@ def launch(job: TrainingJob, identity: Mapping[str, Any]) -> dict[str, Any]:
     under another one is set aside. A training that had already ended is not started again. Raises
     InputError for settings or rows that cannot be trained on, when a rank dies, and after a stop.
     """
-    started = time.time()
+    started, output = time.time(), Path(job.output)
     gpus = visible_gpus()
     nodes, ranks_per_node = job.launch.nodes, gpus or job.launch.cpu_ranks
     ranks = nodes * ranks_per_node
+    variables = training_variables(
+        base=job.base, threads=job.launch.threads, ranks=ranks_per_node, gpus=gpus
+    )
+    if job.launch.report_to == "tensorboard":
+        variables["TENSORBOARD_LOGGING_DIR"] = str(output.with_name("tensorboard"))
+    command = build_command(ranks_per_node, job, rendezvous(nodes, os.environ))
+    logger.info("%s", shlex.join(["env", *(f"{k}={v}" for k, v in variables.items()), *command]))
     settings = read_settings(Path(job.settings))
     batch_geometry(settings.training, job.launch.micro_batch_size, ranks)  # before torch loads
-    output = Path(job.output)
-    open_directory(output, identity, ranks)
+    check_tracker(job.launch.report_to)
+    open_directory(output, identity, ranks, git_commit(WORKER.parent))
     if is_finished(output):
         logger.info("this training had already ended; only its files are put in place")
         return json.loads((output / REPORT).read_text())
     if job.launch.runtime:
-        stop_at = started + _SHARE_OF_RUNTIME * 60 * job.launch.runtime
-        job = dataclasses.replace(job, stop_at=stop_at)
-    environment = build_environment(
-        os.environ, base=job.base, threads=job.launch.threads, ranks=ranks_per_node, gpus=gpus
-    )
-    environment["TENSORBOARD_LOGGING_DIR"] = str(output.with_name("tensorboard"))
-    meeting = rendezvous(nodes, os.environ)
-    command = build_command(ranks_per_node, write_job(job), meeting, job.launch.threads)
-    run_training(command, environment)
+        variables[STOP_AT] = str(started + _SHARE_OF_RUNTIME * 60 * job.launch.runtime)
+    run_training(command, os.environ | variables)
     return json.loads((output / REPORT).read_text())
 
 
-@dataclasses.dataclass(frozen=True)
+def check_tracker(name: str) -> None:
+    """Raise InputError when the package of an experiment tracker is not installed."""
+    packages = _TRACKERS.get(name, ())
+    if packages and not any(importlib.util.find_spec(package) for package in packages):
+        raise InputError(
+            f"launch.report_to is {name}, but no {' or '.join(packages)} is installed: install it, "
+            "or set launch.report_to to none"
+        )
+
+
+@dataclass(frozen=True)
 class Rendezvous:
     """Where the nodes of one SLURM job meet: at the address of the first."""
 
@@ -113,25 +136,22 @@ def _ask(*command: str) -> str:
     return done.stdout.strip()
 
 
-def build_command(
-    ranks: int, job: Path, rendezvous: Rendezvous | None = None, threads: int = 1
-) -> list[str]:
+def build_command(ranks: int, job: TrainingJob, rendezvous: Rendezvous | None = None) -> list[str]:
     """Return the torchrun command of one training with `ranks` processes on every node.
 
     The same launcher serves one CPU rank and eight GPUs. On one node torchrun chooses a free port;
-    on several srun starts one torchrun on each, and they meet at the first. The worker gets a file
-    in place of options: torchrun would take `--run` for a short form of its own.
+    on several srun starts one torchrun on each, and they meet at the first.
     """
     torchrun = (sys.executable, "-m", "torch.distributed.run")
     return [
-        *(_on_each_node(rendezvous, threads) if rendezvous else ()),
+        *(_on_each_node(rendezvous, job.launch.threads) if rendezvous else ()),
         *torchrun,
         *(_meeting(rendezvous) if rendezvous else ("--standalone",)),
         f"--nproc-per-node={ranks}",
         f"--signals-to-handle={','.join(FORWARDED_SIGNALS)}",
         f"--shutdown-timeout={_SHUTDOWN_SECONDS}",
         str(WORKER),
-        str(job),
+        *job_options(job),
     ]
 
 
@@ -153,12 +173,10 @@ def _meeting(rendezvous: Rendezvous) -> tuple[str, ...]:
     )
 
 
-def build_environment(
-    inherited: Mapping[str, str], *, base: str, threads: int, ranks: int, gpus: int
-) -> dict[str, str]:
+def training_variables(*, base: str, threads: int, ranks: int, gpus: int) -> dict[str, str]:
     """Return the environment of a training: threads per rank, offline for a local base, quiet."""
     per_rank = str(max(1, threads // ranks))
-    environment = dict(inherited) | {
+    variables = {
         "OMP_NUM_THREADS": per_rank,
         "MKL_NUM_THREADS": per_rank,
         "TOKENIZERS_PARALLELISM": "false",
@@ -167,10 +185,11 @@ def build_environment(
         "PYTHONUNBUFFERED": "1",
     }
     if not gpus:
-        environment["DS_ACCELERATOR"] = "cpu"
+        # Without a number of its own DeepSpeed starts numactl in every step to count devices.
+        variables |= {"DS_ACCELERATOR": "cpu", "LOCAL_SIZE": str(ranks)}
     if Path(base).is_dir():
-        environment["HF_HUB_OFFLINE"] = "1"
-    return environment
+        variables["HF_HUB_OFFLINE"] = "1"
+    return variables
 
 
 def run_training(
@@ -181,7 +200,6 @@ def run_training(
     Raises InputError with the rank's own sentence when the input was bad, and with the exit status
     otherwise, after the end of torchrun's report when no rank has said what went wrong.
     """
-    logger.info("%s", shlex.join(command))
     with tempfile.TemporaryFile("w+", errors="replace") as noise:
         with _started(command, environment, noise) as process:
             sentence, traceback_seen = _log_lines(process.stdout)
@@ -206,7 +224,9 @@ def _summary(noise: list[str]) -> str:
 
 @contextmanager
 def _started(
-    command: Sequence[str], environment: Mapping[str, str], noise: IO[str]
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    noise: IO[str],
 ) -> Iterator[subprocess.Popen[str]]:
     """Run a child to its end, handing on the signals that this process gets meanwhile.
 

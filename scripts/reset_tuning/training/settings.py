@@ -1,9 +1,11 @@
 """The resolved settings of one run (runs/<run>.json), typed and checked."""
 
+import argparse
 import json
 import math
 import types
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,6 +19,24 @@ SCHEDULES = {
 }
 DTYPES = ("bfloat16", "float32")
 
+# Variable with the time, in seconds since the epoch, at which ranks keep their state and stop. It
+# is no option: a command that is typed again later would stop at once.
+STOP_AT = "RESET_STOP_AT"
+
+# What only the launcher needs; its ranks are told the rest.
+_LAUNCHER_ALONE = ("cpu_ranks", "nodes", "runtime")
+# Torchrun would take --run for a short form of an option of its own.
+_OPTIONS = {"settings": "--config", "run": "--run-name"}
+
+
+@dataclass(frozen=True)
+class AdapterSettings:
+    """A low-rank adapter (LoRA) of every linear layer: W + alpha / rank · B A; W stays as it is."""
+
+    rank: int
+    alpha: float
+    dropout: float = 0.0
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -27,7 +47,8 @@ class TrainingSettings:
     `group_by_length` puts rows of about the same length into one global batch: next to no padding,
     but batches of one kind of task (without it only a batch's slices are like that). `packing`
     lays a micro-batch out as one row without any padding, for attention that knows where rows
-    begin. Without `deepspeed` training does without DeepSpeed.
+    begin. Without `deepspeed` training does without DeepSpeed; with `adapter` only low-rank
+    additions are learnt.
     """
 
     learning_rate: float
@@ -42,6 +63,7 @@ class TrainingSettings:
     packing: bool = False
     evaluation_examples: int | None = None
     deepspeed: str | None = None
+    adapter: AdapterSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +111,6 @@ class TrainingJob:
     seed: int
     output: str
     launch: Launch
-    stop_at: float | None = None  # seconds since the epoch; set when the job starts
 
 
 @dataclass(frozen=True)
@@ -115,17 +136,39 @@ def read_settings(path: Path) -> RunSettings:
     return settings
 
 
-def write_job(job: TrainingJob) -> Path:
-    """Write a job into its own directory, for the ranks to read, and return the file."""
-    path = Path(job.output) / "job.json"
-    path.write_text(json.dumps(asdict(job), indent=2) + "\n")
-    return path
+def job_options(job: TrainingJob) -> list[str]:
+    """Return a job as the options of train_model.py, which `parse_job` reads."""
+    options = []
+    for field in _option_fields():
+        value = getattr(job.launch if hasattr(job.launch, field.name) else job, field.name)
+        options += [_option(field), str(int(value) if isinstance(value, bool) else value)]
+    return options
 
 
-def read_job(path: Path) -> TrainingJob:
-    """Read what `write_job` wrote."""
-    raw = json.loads(path.read_text())
-    return TrainingJob(**raw | {"launch": Launch(**raw["launch"])})
+def parse_job(options: Sequence[str]) -> TrainingJob:
+    """Read what `job_options` wrote, or what somebody typed; exit with a usage line if it fails."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    for field in _option_fields():
+        kind: Any = (lambda text: bool(int(text))) if field.type is bool else field.type
+        needed = field.default is MISSING
+        default = None if needed else field.default
+        parser.add_argument(
+            _option(field), dest=field.name, type=kind, required=needed, default=default
+        )
+    values = vars(parser.parse_args(options))
+    names = {field.name for field in fields(Launch)} & values.keys()
+    launch = Launch(**{name: values.pop(name) for name in names})
+    return TrainingJob(**values, launch=launch)
+
+
+def _option_fields() -> list[Field[Any]]:
+    """Return the fields of a job and of its launch that are told to every rank."""
+    own = [field for field in fields(TrainingJob) if field.type is not Launch]
+    return own + [field for field in fields(Launch) if field.name not in _LAUNCHER_ALONE]
+
+
+def _option(field: Field[Any]) -> str:
+    return _OPTIONS.get(field.name, f"--{field.name.replace('_', '-')}")
 
 
 def batch_geometry(training: TrainingSettings, micro_batch_size: int, ranks: int) -> BatchGeometry:
@@ -168,6 +211,8 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
         if value is None:
             return None
         (kind,) = (part for part in get_args(kind) if part is not types.NoneType)
+    if is_dataclass(kind) and isinstance(value, dict):
+        return _build(kind, value, where)
     origin = kind.__origin__ if isinstance(kind, types.GenericAlias) else kind
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -195,6 +240,10 @@ def _check_ranges(settings: RunSettings, path: Path) -> None:
         checks[f"{name} must be at least 1"] = count is None or count >= 1
     checks["packing needs attention flash_attention_2 or sdpa"] = (
         not training.packing or settings.attention in ("flash_attention_2", "sdpa")
+    )
+    adapter = training.adapter or AdapterSettings(rank=1, alpha=1.0)
+    checks["adapter needs a rank of at least 1, a positive alpha and a dropout below 1"] = (
+        adapter.rank >= 1 and adapter.alpha > 0 and 0 <= adapter.dropout < 1
     )
     numbers = (value for value in vars(training).values() if isinstance(value, float))
     checks["every number must be finite"] = all(math.isfinite(number) for number in numbers)

@@ -1,7 +1,7 @@
 """Tokens per second, and the share of the device's peak that the model's arithmetic reaches."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 import torch
@@ -43,7 +43,8 @@ class Speed:
         config = model.config.get_text_config()
         return cls(
             operations_per_token(
-                sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters()),
+                _count(p for p in model.parameters() if p.requires_grad),
+                _count(p for p in model.parameters() if not p.requires_grad),
                 config.num_hidden_layers,
                 config.hidden_size,
                 mean_length,
@@ -76,14 +77,20 @@ class Speed:
         return {"tokens_per_second": rate, "mfu": mfu}
 
 
+def _count(parameters: Iterable[torch.nn.Parameter]) -> int:
+    """Return the number of weights, also of those that ZeRO-3 holds in parts."""
+    return sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in parameters)
+
+
 def operations_per_token(
-    parameters: int, layers: int, hidden_size: int, mean_length: float
+    trained: int, frozen: int, layers: int, hidden_size: int, mean_length: float
 ) -> float:
     """Return the operations of one token's forward and backward pass.
 
-    6 N + 12 L H T, as in appendix B of the PaLM paper: recomputed activations do not count.
+    6 N + 12 L H T, as in appendix B of the PaLM paper: recomputed activations do not count. A
+    frozen weight costs four operations, because no gradient of its own is needed.
     """
-    return 6.0 * parameters + 12.0 * layers * hidden_size * mean_length
+    return 6.0 * trained + 4.0 * frozen + 12.0 * layers * hidden_size * mean_length
 
 
 def peak_operations(device: str | None) -> float | None:

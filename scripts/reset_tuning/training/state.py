@@ -8,6 +8,7 @@ history.csv and report.json.
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,10 +28,13 @@ _COMPLETE = "complete.json"
 _PREFIX = "checkpoint-"
 
 
-def open_directory(directory: Path, identity: Mapping[str, Any], ranks: int) -> None:
+def open_directory(
+    directory: Path, identity: Mapping[str, Any], ranks: int, commit: str | None = None
+) -> None:
     """Make the directory ready: keep what belongs to this training, set aside what does not.
 
-    `identity` is everything that decides what is learnt. Raises InputError when a state of this
+    `identity` is everything that decides what is learnt. The commit of the code is recorded and
+    not compared: most changes of code change no training. Raises InputError when a state of this
     very training was written by another number of ranks: DeepSpeed's partitions fit that one only.
     """
     wanted = json.loads(json.dumps({"state_format": STATE_FORMAT, **identity}))
@@ -46,7 +50,7 @@ def open_directory(directory: Path, identity: Mapping[str, Any], ranks: int) -> 
         shutil.rmtree(directory)
     directory.mkdir(parents=True, exist_ok=True)
     _remove_half_written(directory)
-    _write(directory / _FINGERPRINT, {"training": wanted, "ranks": ranks})
+    _write(directory / _FINGERPRINT, {"training": wanted, "ranks": ranks, "git_commit": commit})
 
 
 def stale_directory(directory: Path) -> Path:
@@ -65,7 +69,10 @@ def read_state(state: Path) -> dict[str, Any]:
 
 
 def complete_state(state: Path, content: Mapping[str, Any]) -> None:
-    """Declare a written state complete, then remove the older ones."""
+    """Declare a written state complete once it is on the disk, then remove the older ones."""
+    for path in state.rglob("*"):
+        if path.is_file():
+            _flush(path)
     _write(state / _COMPLETE, content)
     for other in state.parent.glob(f"{_PREFIX}*"):
         if other != state:
@@ -137,6 +144,11 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -25,10 +25,12 @@ from transformers import (
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from reset_tuning.errors import InputError
+from reset_tuning.training.adapter import merge_adapter
 from reset_tuning.training.checkpoints import best_directory, make_readable, remove_all_but
 from reset_tuning.training.distributed import gather_lists, largest
 from reset_tuning.training.encoding import IGNORED_LABEL
 from reset_tuning.training.order import RowOrder
+from reset_tuning.training.settings import AdapterSettings
 from reset_tuning.training.speed import Speed
 from reset_tuning.training.state import complete_state, last_state, read_state
 
@@ -88,8 +90,9 @@ class CheckpointingTrainer(Trainer):
     The evaluation loss is the sum of all target tokens' negative log-likelihoods over their
     number, so it depends neither on the batch size nor on the number of ranks. Perplexity, its
     exponential, chooses the best checkpoint, as in the paper; the last step is evaluated too.
-    Weights are written to best-<step> below `output`; a state (see state.py) when a callback asks
-    for it. `lengths` are the tokens of a training row by the number in its column `row`.
+    Weights are written to best-<step> below `output`, those of an `adapter` merged into their
+    base; a state (see state.py) is written when a callback asks for it. `lengths` are the tokens
+    of a training row by the number in its column `row`.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class CheckpointingTrainer(Trainer):
         output: Path,
         order: RowOrder | None = None,
         evaluation_collator: Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]],
+        adapter: AdapterSettings | None = None,
         lengths: Mapping[int, int] | None = None,
         callbacks: Sequence[TrainerCallback] = (),
         **datasets: Any,
@@ -115,6 +119,7 @@ class CheckpointingTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         self.tokenizer = tokenizer
         self.output = output
+        self.adapter = adapter
         self.history = History()
         self._lengths = lengths or {}
         mean_length = sum(self._lengths.values()) / max(1, len(self._lengths))
@@ -124,6 +129,8 @@ class CheckpointingTrainer(Trainer):
         self._tally = Tally(torch.zeros((), device=args.device))
         self._step_rows: list[torch.Tensor] = []
         self.learning_rate = 0.0
+        self.started = time.monotonic()
+        self._earlier_seconds = 0.0
         self._gradient_norm: float | None = None
         self._kept_best: int | None = None
 
@@ -132,8 +139,11 @@ class CheckpointingTrainer(Trainer):
         state = last_state(self.output)
         if state is not None:
             self._restore(state)
-        self.speed.begin(sum(self._gather_tallies()[1]))
         self.train(resume_from_checkpoint=None if state is None else str(state))
+
+    def wall_seconds(self) -> float:
+        """Return the seconds since `started`, and those of earlier jobs up to their last states."""
+        return self._earlier_seconds + time.monotonic() - self.started
 
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any
@@ -160,11 +170,18 @@ class CheckpointingTrainer(Trainer):
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate; during training also record the result and save weights that are the best."""
         self.speed.stop()
+        if self.is_in_train and self.is_world_process_zero():
+            rows = len(self.eval_dataset)
+            logger.info("step %d: evaluating on %d rows", self.state.global_step, rows)
         metrics = super().evaluate(*args, **kwargs)
         if self.is_in_train:
             self._record(metrics)
             self.speed.start()
         return metrics
+
+    def begin_steps(self) -> None:
+        """Let the clock run: DeepSpeed's engine stands, and steps begin (all ranks must call)."""
+        self.speed.begin(sum(self._gather_tallies()[1]))
 
     def begin_epoch(self, epoch: int) -> None:
         """Choose the order of an epoch's rows."""
@@ -189,9 +206,12 @@ class CheckpointingTrainer(Trainer):
         weights = self.accelerator.get_state_dict(self.model_wrapped)
         if not self.is_world_process_zero():
             return
-        config, trained_with_cache = self.model.config, self.model.config.use_cache
+        model = self.model
+        if self.adapter is not None:
+            model, weights = model.get_base_model(), merge_adapter(weights, self.adapter)
+        config, trained_with_cache = model.config, model.config.use_cache
         config.use_cache = True  # the Trainer turns it off, and generation would crawl without it
-        self.model.save_pretrained(directory, state_dict=weights, max_shard_size=_ONE_SHARD)
+        model.save_pretrained(directory, state_dict=weights, max_shard_size=_ONE_SHARD)
         config.use_cache = trained_with_cache
         self.tokenizer.save_pretrained(directory)
         make_readable(directory)
@@ -228,6 +248,9 @@ class CheckpointingTrainer(Trainer):
             "gradient_norm": None if self._gradient_norm is None else float(self._gradient_norm),
             **self.speed.rates(sum(tokens), self.args.world_size),
         }
+        # A tracker gets the rest of the row from the Trainer.
+        rates = {name: row[name] for name in ("tokens", "tokens_per_second", "mfu")}
+        self.log({name: rate for name, rate in rates.items() if rate is not None})
         self._tally.loss.zero_()
         self._tally.first_step = step
         best = self.history.add(row)
@@ -277,6 +300,7 @@ class CheckpointingTrainer(Trainer):
             "losses": losses,
             "tokens": tokens,
             "seconds": self.speed.seconds,
+            "wall_seconds": self.wall_seconds(),
         }
         complete_state(self.output / f"{PREFIX_CHECKPOINT_DIR}-{step}", content)
         remove_all_but(self.output, {self._kept_best})
@@ -291,6 +315,7 @@ class CheckpointingTrainer(Trainer):
         self._tally.first_step = content["first_step"]
         self._tally.tokens = content["tokens"][rank]
         self.speed.seconds = content["seconds"]
+        self._earlier_seconds = content["wall_seconds"]
         logger.info("going on from the state in %s", state)
 
 
@@ -323,6 +348,12 @@ class Steps(TrainerCallback):
 
     def __init__(self, trainer: "CheckpointingTrainer") -> None:
         self._trainer = trainer
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Start the clock."""
+        self._trainer.begin_steps()
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -366,6 +397,15 @@ class ProgressLines(TrainerCallback):
             return
         self._shown = now
         rate = (state.global_step - self._first_step) / max(now - self._start, 1e-9)
-        left = (state.max_steps - state.global_step) / rate
-        message = "step %d of %d, %.2f steps/s, %.0f s left"
+        left = duration((state.max_steps - state.global_step) / rate)
+        message = "step %d of %d, %.2f steps/s, %s left"
         logger.info(message, state.global_step, state.max_steps, rate, left)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people read it, in its two largest units."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

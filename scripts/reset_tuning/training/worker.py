@@ -1,5 +1,6 @@
 """What every rank of a training does: encode, load, train or go on, write the last weights."""
 
+import gc
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ from reset_tuning.seeds import draw_seed
 from reset_tuning.training.checkpoints import best_directory, link_checkpoint
 from reset_tuning.training.settings import (
     SCHEDULES,
+    STOP_AT,
     BatchGeometry,
     RunSettings,
     TrainingJob,
@@ -24,7 +26,12 @@ from reset_tuning.training.settings import (
 from reset_tuning.training.state import REPORT
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedTokenizerBase, TrainingArguments
+    from transformers import (
+        PretrainedConfig,
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+        TrainingArguments,
+    )
 
     from reset_tuning.training.interruption import Interruption
     from reset_tuning.training.trainer import CheckpointingTrainer
@@ -32,6 +39,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _WAIT_SECONDS = 0.2
+_GC_THRESHOLD = 100_000  # what imports and loading make stays; to look it through costs a tenth
+_LOGGING_STEPS = 10  # between two points of a tracker's training curves
 
 
 def train(job: TrainingJob) -> None:
@@ -41,6 +50,8 @@ def train(job: TrainingJob) -> None:
     for a loss that is not a number, and after a stop: then the state is complete and the same
     command goes on from it.
     """
+    started = time.monotonic()
+    gc.set_threshold(_GC_THRESHOLD)
     settings = read_settings(Path(job.settings))
     rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     geometry = batch_geometry(settings.training, job.launch.micro_batch_size, ranks)
@@ -56,6 +67,8 @@ def train(job: TrainingJob) -> None:
         arguments = _training_arguments(job, settings, geometry, config, accelerator)
         interruption = _interruption(job)
         trainer = _build_trainer(job, settings, tokenizer, arguments, interruption)
+        trainer.started = started
+        gc.freeze()  # a second each time that accelerate or DeepSpeed collects garbage
         _train(job, trainer)
         if interruption.reason is None:
             _finish(job, trainer, geometry)
@@ -70,7 +83,8 @@ def train(job: TrainingJob) -> None:
 def _interruption(job: TrainingJob) -> "Interruption":
     from reset_tuning.training.interruption import Interruption
 
-    return Interruption(job.launch.resume_minutes, job.stop_at)
+    stop_at = os.environ.get(STOP_AT)
+    return Interruption(job.launch.resume_minutes, None if stop_at is None else float(stop_at))
 
 
 def _train(job: TrainingJob, trainer: "CheckpointingTrainer") -> None:
@@ -191,7 +205,8 @@ def _training_arguments(
         eval_strategy="steps",
         eval_steps=training.evaluation_steps,
         save_strategy="no",  # CheckpointingTrainer writes weights, Interruption asks for states
-        logging_strategy="no",
+        logging_strategy="no" if job.launch.report_to == "none" else "steps",
+        logging_steps=_LOGGING_STEPS,
         logging_nan_inf_filter=False,  # a loss that is not finite must be seen
         optim="adamw_torch",
         learning_rate=training.learning_rate,
@@ -218,22 +233,15 @@ def _build_trainer(
     interruption: "Interruption",
 ) -> "CheckpointingTrainer":
     """Load the base's weights, partitioned as they are read, and the encoded rows."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
     from reset_tuning.training.encoding import collate, load_encoded, pack, row_lengths
     from reset_tuning.training.order import RowOrder
     from reset_tuning.training.trainer import CheckpointingTrainer
 
-    # After TrainingArguments: they announce ZeRO-3, and from_pretrained then never holds it whole.
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            job.base,
-            dtype=getattr(torch, settings.dtype),
-            attn_implementation=settings.attention,
-        )
-    except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"the weights of the base {job.base} cannot be loaded: {error}") from error
+    model = load_model(job.base, settings)
+    if settings.training.adapter is not None:
+        from reset_tuning.training.adapter import add_adapter
+
+        model = add_adapter(model, settings.training.adapter, arguments.seed)
     padding = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     padded = partial(collate, pad_token_id=padding)
     rows = load_encoded(_cache(job, "train"))
@@ -246,6 +254,7 @@ def _build_trainer(
         args=arguments,
         tokenizer=tokenizer,
         output=Path(job.output),
+        adapter=settings.training.adapter,
         lengths=dict(zip(rows["row"], lengths, strict=True)),
         order=RowOrder(
             lengths, training.global_batch_size, arguments.seed, grouped=training.group_by_length
@@ -256,6 +265,37 @@ def _build_trainer(
         data_collator=pack if training.packing else padded,
         evaluation_collator=padded,
     )
+
+
+def load_model(base: str, settings: RunSettings) -> "PreTrainedModel":
+    """Return the base's weights, partitioned as they are read.
+
+    It must be called after TrainingArguments, which announce ZeRO-3: no rank then holds them
+    whole. Raises InputError for a folder whose weights are not those of its config.json:
+    transformers would fill the gaps with random numbers.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model, loaded = AutoModelForCausalLM.from_pretrained(
+            base,
+            dtype=getattr(torch, settings.dtype),
+            attn_implementation=settings.attention,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(f"the weights of the base {base} cannot be loaded: {error}") from error
+    except RuntimeError as error:
+        if "mismatch" not in str(error):
+            raise
+        raise InputError(f"the weights of the base {base} do not fit its config.json") from error
+    if missing := sorted(loaded["missing_keys"]):
+        raise InputError(
+            f"the weights of the base {base} are those of another model than its config.json: "
+            f"{len(missing)} parameters are missing, {missing[0]} for one"
+        )
+    return model
 
 
 def _finish(job: TrainingJob, trainer: "CheckpointingTrainer", geometry: BatchGeometry) -> None:
@@ -289,7 +329,7 @@ def _report(trainer: "CheckpointingTrainer", geometry: BatchGeometry) -> dict[st
     import torch
 
     seconds, tokens = trainer.speed.seconds, trainer.history.rows[-1]["tokens"]
-    on_gpu = torch.cuda.is_available()
+    wall, on_gpu = trainer.wall_seconds(), torch.cuda.is_available()
     return {
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
         "geometry": asdict(geometry),
@@ -299,8 +339,10 @@ def _report(trainer: "CheckpointingTrainer", geometry: BatchGeometry) -> dict[st
         "base_commit": getattr(trainer.model.config, "_commit_hash", None),
         "train_rows": len(trainer.train_dataset),
         "train_tokens": tokens,
+        "training_seed": trainer.args.seed,
         "train_seconds": round(seconds, 3),
+        "wall_seconds": round(wall, 3),
         "peak_memory_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2) if on_gpu else None,
-        "gpu_seconds": round(seconds * geometry.ranks, 3) if on_gpu else 0.0,
+        "gpu_seconds": round(wall * geometry.ranks, 3) if on_gpu else 0.0,
         "tokens_per_second": round(tokens / seconds, 1),
     }

@@ -76,6 +76,14 @@ def test_an_empty_or_broken_table_is_named(tmp_path: Path) -> None:
             encode_file(path, encoder, tmp_path / "rows.arrow")
 
 
+def test_a_row_of_a_file_that_is_too_long_is_one_sentence(tmp_path: Path) -> None:
+    write_table(mixture_rows(23, seed=3), tmp_path / "rows.parquet", "mixture")
+    with pytest.raises(InputError, match="tokens, more than prompt.max_length 12"):
+        encode_file(
+            tmp_path / "rows.parquet", Encoder(word_tokenizer(), 12), tmp_path / "rows.arrow"
+        )
+
+
 def test_padding_without_a_mask_changes_nothing() -> None:
     encoder = Encoder(word_tokenizer(), 64)
     encoded = encoder({"prompt": ["w1 w2 w3 w4 w5 w6", "w7"], "response": ["w8", "w9 w1"]})

@@ -2,42 +2,23 @@
 
 import json
 import math
+import struct
 from pathlib import Path
 
 import pytest
 import torch
 from runs import train
-from training_world import write_settings
+from training_world import evaluation_loss, write_settings
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import launch_training
-from reset_tuning.errors import InputError
 from reset_tuning.files import sha256_of
 from reset_tuning.tables import read_table
 from reset_tuning.training.checkpoints import MODEL_FILES
 
 pytestmark = pytest.mark.slow
 
-
-def evaluation_loss(model: torch.nn.Module, tokenizer: Path, table: Path) -> float:
-    """Return the loss per target token, one row at a time."""
-    from reset_tuning.training.encoding import Encoder
-    from reset_tuning.training.trainer import sum_row_losses
-
-    encoder = Encoder(AutoTokenizer.from_pretrained(tokenizer), 64)
-    rows = encoder(read_table(table, "mixture").to_dict("list"))
-    total, count = 0.0, 0
-    for ids, labels in zip(rows["input_ids"], rows["labels"], strict=True):
-        with torch.no_grad():
-            logits = model(input_ids=torch.tensor([ids])).logits
-        sums, counts = sum_row_losses(logits, torch.tensor([labels]))
-        total, count = total + float(sums), count + int(counts)
-    return total / count
-
-
-@pytest.fixture(scope="module")
-def trained(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train(world, tmp_path_factory.mktemp("trained") / "seed-1")
+MODEL = MODEL_FILES["model"]
 
 
 def test_history_has_every_evaluation_and_the_last_step(trained: Path) -> None:
@@ -59,18 +40,6 @@ def test_the_learning_rate_warms_up_and_falls_as_a_cosine(trained: Path) -> None
         for done in history["step"] - 1
     ]
     assert history["learning_rate"].tolist() == pytest.approx(expected, rel=1e-5)
-
-
-def test_the_same_weights_have_the_same_perplexity_on_any_ranks(
-    world: Path, tmp_path: Path
-) -> None:
-    """A rate of next to nothing leaves the base as it was."""
-    settings = write_settings(tmp_path / "run.json", learning_rate=1e-12)
-    two = {"cpu_ranks": 2, "evaluation_batch_size": 3, "micro_batch_size": 4}
-    history = read_table(train(world, tmp_path / "two", settings, **two) / "history.csv", "history")
-    model = AutoModelForCausalLM.from_pretrained(world / "base").eval()
-    expected = evaluation_loss(model, world / "base", world / "validation.parquet")
-    assert history["eval_loss"].tolist() == pytest.approx([expected] * 3, rel=1e-5)
 
 
 def test_checkpoints_are_complete_loadable_and_readable(world: Path, trained: Path) -> None:
@@ -111,19 +80,13 @@ def test_provenance_tells_inputs_and_cost(world: Path, trained: Path) -> None:
     assert record["packages"]["deepspeed"]
 
 
-def test_the_same_seed_gives_the_same_weights(world: Path, trained: Path, tmp_path: Path) -> None:
-    again = train(world, tmp_path / "again")
-    for file in ("best/model.safetensors", "last/model.safetensors"):
-        assert sha256_of(again / file) == sha256_of(trained / file)
-    histories = [read_table(path / "history.csv", "history") for path in (again, trained)]
-    first, second = (history.drop(columns="tokens_per_second") for history in histories)
-    assert first.equals(second)
-
-
 def test_ranks_accumulation_and_partitioning_do_not_change_the_losses(
     world: Path, trained: Path, tmp_path: Path
 ) -> None:
-    """Two ranks, two micro-batches each, every parameter partitioned, activations recomputed."""
+    """Two ranks, two micro-batches each, every parameter partitioned, activations recomputed.
+
+    And the same weights have the same perplexity there and row by row in one process.
+    """
     zero = json.loads((Path(launch_training.__file__).parents[1] / ZERO3).read_text())
     zero["zero_optimization"] |= {
         "stage3_param_persistence_threshold": 0,
@@ -135,13 +98,15 @@ def test_ranks_accumulation_and_partitioning_do_not_change_the_losses(
     (tmp_path / "zero.json").write_text(json.dumps(zero))
     changes = {"micro_batch_size": 2, "evaluation_batch_size": 3, "gradient_checkpointing": 1}
     settings = write_settings(tmp_path / "run.json", deepspeed=str(tmp_path / "zero.json"))
-    spread = read_table(
-        train(world, tmp_path / "two", settings, cpu_ranks=2, **changes) / "history.csv", "history"
-    )
+    target = train(world, tmp_path / "two", settings, cpu_ranks=2, **changes)
+    spread = read_table(target / "history.csv", "history")
     single = read_table(trained / "history.csv", "history")
     assert spread["eval_loss"].tolist()[:2] == pytest.approx(
         single["eval_loss"].tolist()[:2], rel=1e-4
     )
+    model = AutoModelForCausalLM.from_pretrained(target / "last").eval()
+    loss = evaluation_loss(model, target / "last", world / "validation.parquet")
+    assert spread["perplexity"].iloc[-1] == pytest.approx(math.exp(loss), rel=1e-5)
 
 
 ZERO3 = "resources/deepspeed/zero3.json"
@@ -159,8 +124,31 @@ def test_the_best_step_need_not_be_the_last(world: Path, tmp_path: Path) -> None
     assert best != last
 
 
-def test_a_row_that_is_too_long_is_one_sentence_and_no_output(world: Path, tmp_path: Path) -> None:
-    settings = write_settings(tmp_path / "run.json", max_length=12)
-    with pytest.raises(InputError, match="more than prompt.max_length 12"):
-        train(world, tmp_path / "failed", settings)
-    assert not [path for path in (tmp_path / "failed").rglob("*") if path.is_file()]
+def read_scalars(folder: Path) -> dict[str, dict[int, float]]:
+    """Return the curves of TensorBoard's event files: values by tag and step."""
+    event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
+    curves: dict[str, dict[int, float]] = {}
+    for file in folder.glob("events.out.tfevents.*"):
+        content, at = file.read_bytes(), 0
+        while at < len(content):  # a record: length, its checksum, an event, its checksum
+            (length,) = struct.unpack_from("<Q", content, at)
+            event = event_pb2.Event.FromString(content[at + 12 : at + 12 + length])
+            at += 12 + length + 4
+            for value in event.summary.value:
+                if value.HasField("simple_value"):
+                    curves.setdefault(value.tag, {})[event.step] = value.simple_value
+    return curves
+
+
+def test_tensorboard_gets_the_curves_of_the_history(
+    world: Path, trained: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorboardX")
+    target = train(world, tmp_path / "seed-1", report_to="tensorboard")
+    curves = read_scalars(target / "tensorboard")
+    history = read_table(trained / "history.csv", "history").set_index("step")
+    for tag, column in (("eval/loss", "eval_loss"), ("eval/perplexity", "perplexity")):
+        assert curves[tag] == pytest.approx(history[column].to_dict(), rel=1e-4)
+    assert curves["train/learning_rate"].keys() == {10}
+    assert {"train/loss", "train/grad_norm", "train/tokens_per_second"} <= curves.keys()
+    assert sha256_of(target / "last" / MODEL) == sha256_of(trained / "last" / MODEL)

@@ -15,6 +15,7 @@ from reset_tuning.training.trainer import (
     CheckpointingTrainer,
     History,
     ProgressLines,
+    duration,
     sum_row_losses,
 )
 
@@ -104,3 +105,11 @@ def test_progress_is_shown_every_ten_seconds_and_at_the_end(
         "step 22 of 40, 2.00 steps/s, 9 s left",
         "step 40 of 40, 2.00 steps/s, 0 s left",
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59.6, "1 min 0 s"), (754, "12 min 34 s"), (90_000, "25 h 0 min")],
+)
+def test_the_time_left_is_in_its_two_largest_units(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

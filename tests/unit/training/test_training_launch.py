@@ -13,23 +13,39 @@ import pytest
 from reset_tuning.errors import InputError
 from reset_tuning.training import launch
 from reset_tuning.training.distributed import ModelShape, deepspeed_config
+from reset_tuning.training.failures import told
+from reset_tuning.training.settings import Launch, TrainingJob, parse_job
 
 ZERO3 = Path("resources/deepspeed/zero3.json")
 
 
-def test_command_starts_one_process_per_rank() -> None:
-    command = launch.build_command(8, Path("trainer/job.json"))
+JOB = TrainingJob(
+    settings="results/x/runs/mtl.json",
+    train="train.parquet",
+    validation="validation.parquet",
+    base="results/x/base",
+    run="mtl",
+    seed=3,
+    output="results/x/checkpoints/mtl/seed-3/trainer",
+    launch=Launch(4, 8, gradient_checkpointing=True, threads=64),
+)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 8])
+def test_command_starts_one_process_per_rank(ranks: int) -> None:
+    command = launch.build_command(ranks, JOB)
     assert command[:4] == [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    assert "--nproc-per-node=8" in command
+    assert f"--nproc-per-node={ranks}" in command
     assert "--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1" in command
     assert "--shutdown-timeout=600" in command
-    assert command[-2:] == [str(launch.WORKER), "trainer/job.json"]
+    script = command.index(str(launch.WORKER))
     assert launch.WORKER.is_file()
+    assert command[script + 1 : script + 3] == ["--config", "results/x/runs/mtl.json"]
 
 
 def test_several_nodes_start_one_torchrun_each_and_meet_at_the_first() -> None:
     meeting = launch.Rendezvous(nodes=4, job_id="17", first_node="gpu03")
-    command = launch.build_command(8, Path("trainer/job.json"), meeting, threads=64)
+    command = launch.build_command(8, JOB, meeting)
     assert command[:4] == ["srun", "--nodes=4", "--ntasks=4", "--ntasks-per-node=1"]
     assert command[4:6] == ["--cpus-per-task=64", "--kill-on-bad-exit=1"]
     assert command[6:9] == [sys.executable, "-m", "torch.distributed.run"]
@@ -37,6 +53,15 @@ def test_several_nodes_start_one_torchrun_each_and_meet_at_the_first() -> None:
     for option in ("--nnodes=4", "--rdzv-id=17", "--rdzv-endpoint=gpu03:20017"):
         assert option in command
     assert "--nproc-per-node=8" in command
+
+
+def test_torchrun_hands_every_option_on() -> None:
+    """It takes what is short for an option of its own, also behind the script's name."""
+    from torch.distributed.run import parse_args
+
+    parsed = parse_args(launch.build_command(8, JOB)[3:])
+    assert parsed.training_script == str(launch.WORKER)
+    assert parse_job(parsed.training_script_args) == JOB
 
 
 def test_the_nodes_are_asked_of_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,14 +87,22 @@ def test_the_nodes_are_asked_of_slurm(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_environment_is_quiet_and_offline_only_for_local_bases(tmp_path: Path) -> None:
-    local = launch.build_environment({}, base=str(tmp_path), threads=4, ranks=2, gpus=0)
+    local = launch.training_variables(base=str(tmp_path), threads=4, ranks=2, gpus=0)
     assert local["OMP_NUM_THREADS"] == "2"
     assert local["HF_HUB_OFFLINE"] == "1"
     assert local["DS_ACCELERATOR"] == "cpu"
-    hub = launch.build_environment({"KEPT": "1"}, base="org/model", threads=1, ranks=8, gpus=8)
+    hub = launch.training_variables(base="org/model", threads=1, ranks=8, gpus=8)
     assert hub["OMP_NUM_THREADS"] == "1"
-    assert hub["KEPT"] == "1"
     assert not {"HF_HUB_OFFLINE", "DS_ACCELERATOR"} & hub.keys()
+
+
+def test_a_tracker_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    launch.check_tracker("none")
+    monkeypatch.setattr(launch.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="report_to is mlflow, but no mlflow is installed"):
+        launch.check_tracker("mlflow")
+    monkeypatch.setattr(launch.importlib.util, "find_spec", lambda name: name == "tensorboardX")
+    launch.check_tracker("tensorboard")
 
 
 def test_launching_imports_no_torch() -> None:
@@ -95,6 +128,19 @@ def test_the_sentence_of_a_rank_is_the_error() -> None:
     tell = "from reset_tuning.training.failures import tell; tell('a row is\\ntoo long')"
     with pytest.raises(InputError, match="^a row is\ntoo long$"):
         run(f"import sys; {tell}; sys.exit(1)")
+
+
+def test_ranks_that_fail_together_are_understood() -> None:
+    mark = "\x1efailure "
+    assert told(f'{mark}"out of memory"{mark}"out of memory"') == "out of memory"
+    assert told(f'step 3{mark}"out of memory"') == "out of memory"
+    assert told(f'{mark}"out of {mark}') is None
+    assert told("step 3 of 4") is None
+    tell = "from reset_tuning.training.failures import tell; tell('x' * 500)"
+    code = f"import os; os.fork(); os.fork(); {tell}; os._exit(1)"
+    for _ in range(5):
+        with pytest.raises(InputError, match="^x{500}$"):
+            run(code)
 
 
 def test_torchrun_speaks_only_when_no_rank_did(caplog: pytest.LogCaptureFixture) -> None:

@@ -14,9 +14,9 @@ from reset_tuning.training.settings import (
     TrainingJob,
     TrainingSettings,
     batch_geometry,
-    read_job,
+    job_options,
+    parse_job,
     read_settings,
-    write_job,
 )
 
 
@@ -91,7 +91,16 @@ def test_a_missing_key_and_a_broken_file_are_named(tmp_path: Path) -> None:
         read_settings(path)
 
 
-def test_a_job_survives_its_file(tmp_path: Path) -> None:
-    launch = Launch(4, 8, gradient_checkpointing=True, nodes=2, runtime=60)
-    job = TrainingJob("s", "t", "v", "b", "toy", 1, str(tmp_path), launch, stop_at=1.5)
-    assert read_job(write_job(job)) == job
+def test_a_job_survives_its_options() -> None:
+    launch = Launch(4, 8, gradient_checkpointing=True, threads=64, resume_minutes=0.5)
+    job = TrainingJob("runs/toy.json", "t", "v", "org/base", "toy", 1, "out dir", launch)
+    options = job_options(job)
+    assert options[:2] == ["--config", "runs/toy.json"]
+    assert parse_job(options) == job
+
+
+def test_an_option_with_a_spelling_error_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    job = TrainingJob("s", "t", "v", "b", "toy", 1, "o", Launch(4, 8, gradient_checkpointing=False))
+    with pytest.raises(SystemExit):
+        parse_job([*job_options(job), "--thread", "3"])
+    assert "unrecognized arguments: --thread 3" in capsys.readouterr().err

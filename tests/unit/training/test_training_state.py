@@ -216,5 +216,7 @@ def test_speed_counts_training_alone_and_knows_peaks() -> None:
 
 def test_operations_of_a_llama_of_seven_billion() -> None:
     """About 6 operations per parameter, and a seventh more for attention at 2,048 tokens."""
-    operations = operations_per_token(6_738_415_616, 32, 4096, 2048)
+    operations = operations_per_token(6_738_415_616, 0, 32, 4096, 2048)
     assert operations / (6 * 6_738_415_616) == pytest.approx(1.0797, abs=1e-3)
+    frozen = operations_per_token(0, 6_738_415_616, 32, 4096, 2048)
+    assert operations - frozen == 2 * 6_738_415_616

@@ -8,9 +8,11 @@ from typing import Any
 import pandas as pd
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from reset_tuning.tables import write_table
+from reset_tuning.tables import read_table, write_table
+from reset_tuning.training.encoding import Encoder
+from reset_tuning.training.trainer import sum_row_losses
 
 WORDS = ["<pad>", "<s>", "</s>", "[UNK]", *(f"w{n}" for n in range(60))]
 TRAINING: dict[str, Any] = {
@@ -25,7 +27,6 @@ TRAINING: dict[str, Any] = {
     "gradient_clipping": 1.0,
     "deepspeed": "resources/deepspeed/zero3.json",
 }
-LAUNCH = {"micro_batch_size": 8, "evaluation_batch_size": 16, "gradient_checkpointing": 0}
 
 
 def word_tokenizer() -> PreTrainedTokenizerFast:
@@ -111,3 +112,16 @@ def write_world(folder: Path) -> Path:
     write_table(mixture_rows(37, seed=2), folder / "validation.parquet", "mixture")
     write_settings(folder / "run.json")
     return folder
+
+
+def evaluation_loss(model: torch.nn.Module, tokenizer: Path, table: Path) -> float:
+    """Return the loss per target token, one row at a time."""
+    encoder = Encoder(AutoTokenizer.from_pretrained(tokenizer), 64)
+    rows = encoder(read_table(table, "mixture").to_dict("list"))
+    total, count = 0.0, 0
+    for ids, labels in zip(rows["input_ids"], rows["labels"], strict=True):
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([ids])).logits
+        sums, counts = sum_row_losses(logits, torch.tensor([labels]))
+        total, count = total + float(sums), count + int(counts)
+    return total / count
