@@ -50,8 +50,9 @@ def test_whole_paper_has_every_system_and_stays_small(tree: Path) -> None:
     )  # 46 points; starts that are another run's best count once
 
 
-def test_one_gpu_runs_the_same_jobs(tree: Path) -> None:
-    jobs = plan(tree, "--configfile", "config/one_gpu.yaml", "--resources", "gpu=1")
+@pytest.mark.parametrize("overlay", ["one_gpu", "one_gpu_lora"])
+def test_one_gpu_runs_the_same_jobs(tree: Path, overlay: str) -> None:
+    jobs = plan(tree, "--configfile", f"config/{overlay}.yaml", "--resources", "gpu=1")
     assert jobs == plan(tree)
 
 
