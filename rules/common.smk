@@ -1,6 +1,7 @@
 # The experiment behind the rules: configuration, path variables, wildcards and input functions.
 
 import copy
+import functools
 import os
 import signal
 import sys
@@ -73,8 +74,9 @@ wildcard_constraints:
     selection=any_of(config["selections"]),
 
 
+@functools.cache
 def read_yaml(path):
-    """Return a small YAML file of the repository."""
+    """Return a small YAML file of the repository, read once."""
     return yaml.safe_load((Path(workflow.basedir) / path).read_text())
 
 

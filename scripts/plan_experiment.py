@@ -4,7 +4,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from reset_tuning.jobs import run
+from reset_tuning.planning.effects import detectable_effects
 from reset_tuning.planning.jobs import dry_run
 from reset_tuning.planning.plan import Planner, check_limits
 from reset_tuning.planning.report import format_plan
@@ -25,9 +28,11 @@ def main(
     jobs = dry_run(ROOT / "Snakefile", given, target.split(), asked)
     planner = Planner(config, Path(results), ROOT / "resources" / "planning", prompts, jobs)
     table = planner.table(planner.estimates())
+    effects = detectable_effects(planner.expectations, planner.deviations)
     write_table(table, folder / "plan.csv", "plan")
-    note = f"Left to do for {target}; as a table: {folder}/plan.csv."
-    sys.stdout.write(format_plan(table, [], note))
+    write_table(pd.DataFrame(effects), folder / "detectable_effects.csv", "detectable_effects")
+    note = f"Left to do for {target}; as tables: {folder}/plan.csv and detectable_effects.csv."
+    sys.stdout.write(format_plan(table, effects, note))
     sys.stdout.flush()
     check_limits(table, config["plan"]["limits"])
 

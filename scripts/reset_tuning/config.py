@@ -66,7 +66,9 @@ def _check_schema(config: Config) -> None:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 
-    schema = yaml.safe_load(SCHEMA_FILE.read_text())
+    # The loader in C where it is there: the schema is long, and every start of Snakemake reads it.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    schema = yaml.load(SCHEMA_FILE.read_text(), loader)
     error = best_match(Draft202012Validator(schema).iter_errors(config))
     if error is not None:
         raise InputError(_schema_sentence(error, config))

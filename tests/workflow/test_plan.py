@@ -1,0 +1,73 @@
+"""The plan and the preflight at full size: what they say, and that nothing depends on them."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from helpers import copy_tree, planned_jobs, run_snakemake
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_tree(tmp_path_factory.mktemp("plan") / "workflow")
+
+
+def plan(tree: Path, *arguments: str) -> pd.DataFrame:
+    done = run_snakemake(tree, "plan", "--cores", "1", *arguments)
+    assert done.returncode == 0, done.stdout[-3000:]
+    return pd.read_csv(tree / "results" / "paper" / "plan" / "plan.csv").set_index("rule")
+
+
+def test_the_paper_as_planned(tree: Path) -> None:
+    table = plan(tree)
+    jobs = planned_jobs(run_snakemake(tree, "-n").stdout)
+    jobs.pop("all")
+    assert table["jobs"].drop("total").to_dict() == jobs
+    assert 650 < table.loc["total", "gpu_hours"] < 1200
+    assert 500 < table.loc["total", "dollars"] < 1500
+    assert table.loc["train", "tokens"] > 3e9
+
+
+def test_another_target_and_a_profile(tree: Path) -> None:
+    prepare = plan(tree, "--config", "plan={target: prepare}")
+    assert "train" not in prepare.index and prepare.loc["total", "gpu_hours"] == 0
+    robustness = plan(tree, "--profile", "slurm", "--config", "plan={target: robustness}")
+    assert robustness.loc["train", "jobs"] == 6
+
+
+def test_a_limit_fails_with_one_sentence(tree: Path) -> None:
+    done = run_snakemake(
+        tree, "plan", "--cores", "1", "--config", "plan={limits: {gpu_hours: 5, judge_dollars: 1}}"
+    )
+    (error,) = [line for line in done.stdout.splitlines() if " ERROR " in line]
+    assert done.returncode != 0 and "Traceback" not in done.stdout
+    assert "gpu_hours 5" in error and "judge_dollars 1" in error
+
+
+def test_a_target_that_does_not_exist_is_told(tree: Path) -> None:
+    done = run_snakemake(tree, "plan", "--cores", "1", "--config", "plan={target: nowhere}")
+    assert done.returncode != 0
+    assert "nowhere cannot be planned" in done.stdout and "Traceback" not in done.stdout
+
+
+def test_nothing_depends_on_plan_or_preflight(tree: Path) -> None:
+    jobs = planned_jobs(run_snakemake(tree, "-n", "all", "robustness").stdout)
+    assert not {"plan", "preflight"} & set(jobs)
+
+
+def test_preflight_fails_where_the_paper_cannot_run(tree: Path) -> None:
+    done = run_snakemake(tree, "preflight", "--cores", "1", HF_HUB_OFFLINE="1", OPENAI_API_KEY="")
+    assert done.returncode != 0 and "Traceback" not in done.stdout
+    (error,) = [line for line in done.stdout.splitlines() if " ERROR " in line]
+    assert "checks failed" in error and "judge gpt-4" in error
+
+
+def test_thirty_seeds_are_ten_times_the_jobs(tree: Path) -> None:
+    def jobs(seeds: int) -> int:
+        listed = ",".join(map(str, range(1, seeds + 1)))
+        done = run_snakemake(tree, "-n", "-q", "rules", "progress", "--config", f"seeds=[{listed}]")
+        return sum(planned_jobs(done.stdout).values())
+
+    once, ten_times = jobs(3), jobs(30)
+    assert once <= 1000 and ten_times <= 10 * once
