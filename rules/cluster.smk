@@ -31,7 +31,13 @@ def training_memory(wildcards, attempt):
 
 
 def refuse_second_writer(jobs):
-    """Stop before the first job when SLURM still has one of an earlier run that makes the same."""
+    """Stop before the first job when SLURM still has one of an earlier run that makes the same.
+
+    Plan and preflight write nothing that another job does.
+    """
+    jobs = [job for job in jobs if job.rule.name not in ("plan", "preflight")]
+    if not jobs:
+        return
     journal = Path(in_results("logs/slurm_runs.txt"))
     comments = {comment_of(job.rule.name, job.wildcards) for job in jobs}
     try:

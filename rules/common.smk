@@ -50,9 +50,9 @@ pathvars:
 
 
 # An image with the packages of requirements.lock, for --sdm apptainer (docs/cluster.md).
-if "RESET_CONTAINER" in os.environ:
+if CONTAINER := os.environ.get("RESET_CONTAINER"):
 
-    container: os.environ["RESET_CONTAINER"]
+    container: CONTAINER
 
 
 def any_of(names):

