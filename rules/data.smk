@@ -108,7 +108,7 @@ rule tabulate_data:
             "<results>/metrics/gold_positions.csv",
             caption="../report/gold_positions.rst",
             category="Data",
-            labels={"what": "gold positions", "as": "CSV"},
+            labels={"what": "where the answer stands", "as": "CSV"},
         ),
     log:
         "<logs>/tabulate_data.log",
