@@ -1,6 +1,7 @@
 """Without conda: every job of a run imported only what the environment of its rule holds."""
 
 import json
+import os
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -27,6 +28,10 @@ def packages_in(modules: list[str]) -> set[str]:
     return names & set(LOCK)
 
 
+# Written and not yet seen to pass as a whole, as are those that tests/slurm/conftest.py lists.
+@pytest.mark.skipif(
+    not os.environ.get("RESET_UNSEEN_TESTS"), reason="not yet seen to pass (RESET_UNSEEN_TESTS=1)"
+)
 @pytest.mark.slow
 def test_jobs_import_only_what_their_environments_hold(miniature) -> None:
     seen: set[str] = set()
