@@ -9,7 +9,7 @@ from reset_tuning.files import atomic_path
 from reset_tuning.jobs import run as run_script
 from reset_tuning.planning.preflight import require_for_training
 from reset_tuning.training.checkpoints import MODEL_FILES, publish
-from reset_tuning.training.launch import launch
+from reset_tuning.training.launch import launch, launch_command
 from reset_tuning.training.provenance import describe_training, training_identity
 from reset_tuning.training.settings import Launch, TrainingJob
 from reset_tuning.training.state import is_worth_keeping, stale_directory
@@ -62,6 +62,8 @@ def main(
         ),
     )
     zero = [deepspeed] if isinstance(deepspeed, Path) else deepspeed
+    command = launch_command(job)
+    logging.info("%s", command)  # first of all: whatever comes next, it can be pasted
     require_for_training(base_path, settings, output, gpus=gpu // nodes, cpu_ranks=cpu_ranks)
     identity = training_identity(job, [*base, *zero])
     with sole_trainer(history.parent / ".claims") as gave_way:
@@ -69,7 +71,7 @@ def main(
             logging.info("the job that was asked to give way had just put this training in place")
             return
         try:
-            report = launch(job, identity)
+            report = launch(job, command, identity)
         except BaseException:
             if not is_worth_keeping(output):
                 shutil.rmtree(output, ignore_errors=True)

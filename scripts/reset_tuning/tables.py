@@ -42,16 +42,18 @@ def _declarations() -> dict[str, Any]:
 def table_schema(name: str, columns: Iterable[str] = ()) -> pa.Schema:
     """Return the Arrow schema of a declared table; raise InputError for an unknown name.
 
-    A table whose columns depend on the test sets declares a pattern, `numbers`: those of `columns`
-    that match it are nullable floats after the declared ones.
+    A table whose columns depend on the test sets declares patterns, `numbers`: those of `columns`
+    that match one are nullable floats after the declared ones.
     """
     tables = _declarations()
     if name not in tables:
         raise InputError(f"table {name!r} is not declared in {SCHEMA_FILE.name}")
     declared = tables[name]["columns"]
-    pattern = tables[name].get("numbers", "(?!)")
+    patterns = tables[name].get("numbers", {})
     numbers = [
-        column for column in columns if column not in declared and re.fullmatch(pattern, column)
+        column
+        for column in columns
+        if column not in declared and any(re.fullmatch(pattern, column) for pattern in patterns)
     ]
     return pa.schema(
         [
@@ -67,12 +69,20 @@ def table_key(file: str) -> list[str]:
     return list(_of_file(file).get("key", []))
 
 
-def describe_table(file: str) -> tuple[str, dict[str, str]]:
-    """Return what metrics/<file>.csv holds, and what its columns mean where that is said."""
+def describe_table(file: str, columns: Iterable[str]) -> tuple[str, dict[str, str]]:
+    """Return what metrics/<file>.csv holds, and what those columns mean where that is said."""
     table = _of_file(file)
-    columns = table.get("columns", {}).items()
-    meanings = {name: spec["description"] for name, spec in columns if "description" in spec}
-    return table.get("description", "").strip(), meanings
+    declared, patterns = table.get("columns", {}), table.get("numbers", {})
+    meanings = {}
+    for column in columns:
+        if column in declared:
+            meanings[column] = declared[column].get("description", "")
+        else:
+            found = (text for pattern, text in patterns.items() if re.fullmatch(pattern, column))
+            meanings[column] = next(found, "")
+    return table.get("description", "").strip(), {
+        column: text.strip() for column, text in meanings.items() if text
+    }
 
 
 def _of_file(file: str) -> dict[str, Any]:

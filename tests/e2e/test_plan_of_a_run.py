@@ -62,6 +62,43 @@ def test_planned_tokens_are_near_what_was_used(miniature, before: pd.DataFrame) 
     assert all(0.6 <= share <= 1.4 for share in shares.values()), (shares, used)
 
 
+def test_what_was_written_tells_what_is_left(miniature) -> None:
+    """Half of the systems have no answers yet: those of the others say how long they will be."""
+    generations = miniature.results / "generations"
+    runs = sorted(path.name for path in generations.iterdir())
+    left, kept = runs[::2], runs[1::2]
+    answers = {run: judged_answers(generations / run) for run in runs}
+    tokens = sum(written_once(generations / run)["n_tokens"].sum() for run in left)
+    new = set().union(*(answers[run] for run in left)) - set().union(*(answers[run] for run in kept))
+    cost = pd.read_csv(miniature.results / "metrics" / "judge_cost.csv")
+    cost = cost[cost["stage"] == "generations"]
+    per_request = cost[["prompt_tokens", "completion_tokens"]].sum().sum() / cost["n_replies"].sum()
+    aside = miniature.folder / "aside"
+    aside.mkdir()
+    for run in left:
+        shutil.move(generations / run, aside / run)
+    try:
+        planned = plan_of(miniature.folder)["tokens"]
+    finally:
+        for run in left:
+            shutil.move(aside / run, generations / run)
+    print(planned["generate_outputs"] / tokens, planned["query_judge"] / (len(new) * per_request))
+    assert planned["generate_outputs"] == pytest.approx(tokens, rel=0.25)
+    assert planned["query_judge"] == pytest.approx(len(new) * per_request, rel=0.25)
+
+
+def written_once(run: Path) -> pd.DataFrame:
+    """Return a run's answers, those of the last weights only where these are not the best."""
+    frames = {path.stem: pd.read_parquet(path) for path in run.glob("seed-*/*.parquet")}
+    return pd.concat(frames.values()).drop_duplicates(["example_id", "output"])
+
+
+def judged_answers(run: Path) -> set[tuple[str, str]]:
+    answers = written_once(run)
+    instructions = answers["dataset"].isin(["alpaca", "vicuna_eval", "koala_eval"])
+    return set(answers.loc[instructions, ["example_id", "output"]].itertuples(index=False, name=None))
+
+
 def test_a_plan_counts_the_jobs_of_a_dry_run(miniature, before: pd.DataFrame) -> None:
     fresh = copy_tree(miniature.folder.parent / "fresh")
     dry = run_snakemake(fresh, "-n", "--profile", "profiles/mini", "--configfile", *CONFIGS)

@@ -89,13 +89,13 @@ def table_page(table: Path, title: str, note: str = "") -> str:
     """
     rows = read_cells(table)
     head, body = _cells(rows)
-    description, meanings = describe_table(table.stem)
+    description, meanings = describe_table(table.stem, head)
     kinds = [_kind(list(cells)) for cells in zip(*body, strict=True)]
     is_long = len(body) > _FILTERED_ROWS
     parts = [_note(note)]
     parts.append(_filters(head, body, kinds) if is_long else "")
     parts.append(_table(head, [] if is_long else body, kinds, meanings))
-    parts.append(_meanings(list(rows[0]), description, meanings))
+    parts.append(_meanings(description, meanings))
     parts.append(f'<p class="soft">All columns with all digits: <code>{table.name}</code>.</p>')
     data = {"rows": body, "kinds": kinds} if is_long else None
     return page(title, "\n".join(parts), script="table.js" if is_long else "", data=data)
@@ -181,11 +181,10 @@ def _filters(head: list[str], body: list[list[str]], kinds: list[str]) -> str:
     return f'<div class="filters">{"".join(controls)}<output id="count"></output></div>'
 
 
-def _meanings(columns: list[str], description: str, meanings: Mapping[str, str]) -> str:
+def _meanings(description: str, meanings: Mapping[str, str]) -> str:
     listed = "".join(
-        f"<dt>{html.escape(name)}</dt><dd>{html.escape(meanings[name])}</dd>"
-        for name in columns
-        if name in meanings
+        f"<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>"
+        for name, text in meanings.items()
     )
     if not description and not listed:
         return ""

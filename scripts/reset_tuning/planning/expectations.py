@@ -11,8 +11,10 @@ import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
 from reset_tuning.experiment import Experiment
+from reset_tuning.planning.written import Written, read_written
 from reset_tuning.tables import read_table
 
+INSTRUCTION = "instruction"
 MEASURED, KNOWN, ASSUMED = "measured", "known", "assumed"
 _CERTAINTY = (ASSUMED, KNOWN, MEASURED)
 
@@ -193,11 +195,13 @@ class Expectations:
         """Return the examples of each set that a decoding samples with a run."""
         most = self.experiment.config["decodings"][decoding]["examples_per_set"]
         limit = self.experiment.config["decodings"][decoding]["max_new_tokens"]
-        sets = self.sets(self.experiment.validation_mixture(run))
-        return {
-            name: Rows(min(rows.count, most), rows.prompt, min(rows.response, limit), rows.basis)
-            for name, rows in sets.items()
-        }
+        mixture = self.experiment.validation_mixture(run)
+        datasets, found = self.experiment.mixtures[mixture]["sets"], {}
+        for name, rows in self.sets(mixture).items():
+            written = self.written_samples.mean_tokens(datasets[name])
+            response = min(rows.response, limit) if written is None else written
+            found[name] = Rows(min(rows.count, most), rows.prompt, response, rows.basis)
+        return found
 
     def evaluated(self) -> dict[str, Rows]:
         """Return the examples of each test set with the tokens of their expected answers."""
@@ -206,10 +210,44 @@ class Expectations:
         found = {}
         for dataset in self.experiment.datasets_with("test"):
             rows = self.split(dataset, "test")
-            # Test sets without references tell nothing of the answers' lengths.
-            response = rows.response or self._known(dataset)["response"]
-            found[dataset] = Rows(rows.count, rows.prompt, min(response, limit), rows.basis)
+            response = self.written_outputs.mean_tokens([dataset])
+            if response is None:
+                # Test sets without references tell nothing of the answers' lengths.
+                response = min(rows.response or self._known(dataset)["response"], limit)
+            found[dataset] = Rows(rows.count, rows.prompt, response, rows.basis)
         return found
+
+    # ---------------------------------------------------------------- what was written already
+
+    @cached_property
+    def written_outputs(self) -> Written:
+        """What checkpoints have answered to the test sets so far."""
+        return self._written("generations/*/seed-*/*.parquet")
+
+    @cached_property
+    def written_samples(self) -> Written:
+        """What was sampled for pools so far."""
+        return self._written("samples/*/seed-*/*.parquet")
+
+    def _written(self, pattern: str) -> Written:
+        # The last weights are most often the best ones, whose answers would count twice.
+        paths = (path for path in self.results.glob(pattern) if path.stem != "last")
+        names = sorted(str(path.relative_to(self.results)) for path in paths)
+        datasets = self.experiment.datasets
+        instructions = [name for name, entry in datasets.items() if entry["kind"] == INSTRUCTION]
+        return read_written(filter(None, map(self.finished, names)), instructions)
+
+    @property
+    def distinct_share(self) -> float:
+        """The share of an example's samples that are not there twice."""
+        share = self.written_samples.new_share
+        return self.judging["distinct_share"] if share is None else share
+
+    @property
+    def new_share(self) -> float:
+        """The share of a checkpoint's answers that no other has given."""
+        share = self.written_outputs.new_share
+        return self.judging["new_share"] if share is None else share
 
 
 def _sets_of(path: Path) -> dict[str, Rows]:

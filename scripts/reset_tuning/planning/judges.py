@@ -9,13 +9,18 @@ from reset_tuning.judging.prices import Price, Usage
 from reset_tuning.judging.records import Records
 from reset_tuning.judging.replies import BATCH, LIVE
 from reset_tuning.judging.requests import JudgeRequest, build_request
-from reset_tuning.planning.expectations import ASSUMED, MEASURED, Expectations, least_certain
+from reset_tuning.planning.expectations import (
+    ASSUMED,
+    INSTRUCTION,
+    MEASURED,
+    Expectations,
+    least_certain,
+)
 from reset_tuning.planning.jobs import PlannedJob
 from reset_tuning.planning.work import JUDGE_RULES, Workload
 from reset_tuning.scoring.outputs import read_outputs
 from reset_tuning.scoring.table import is_empty
 
-_INSTRUCTION = "instruction"
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,8 @@ class JudgeCosts:
         if sum(usage.completion_tokens.values()):
             prompt, basis = sum(usage.prompt_tokens.values()) / usage.replies, MEASURED
         # Short answers of a small world are often equal, and equal requests are sent once.
-        count = rows.count * (1.0 if "decoding" in job.wildcards else self._known["new_share"])
+        is_pool = "decoding" in job.wildcards
+        count = rows.count * (1.0 if is_pool else self._expectations.new_share)
         return self._priced(
             judge, count, 0, count * prompt, count * reply,
             least_certain([rows.basis, basis]),
@@ -122,7 +128,7 @@ class JudgeCosts:
             return None
         outputs, *examples = [file for file in files if file is not None]
         rows = read_outputs(outputs, examples)
-        rows = rows[rows["kind"] == _INSTRUCTION]
+        rows = rows[rows["kind"] == INSTRUCTION]
         judge = job.wildcards["judge"]
         spec, prompt = self._config["judges"][judge], self._prompts[judge]
         requests = [

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from reset_tuning.planning.expectations import Expectations, Rows, together
+from reset_tuning.planning.expectations import INSTRUCTION, Expectations, Rows, together
 from reset_tuning.planning.models import ModelSizes
 from reset_tuning.sampling.decodings import GREEDY
 
@@ -166,7 +166,7 @@ class Workload:
         mixture = self._experiment.mixtures[self._experiment.validation_mixture(run)]
         sets = self._expectations.sampled(run, decoding)
         kinds = {name: config["datasets"][mixture["sets"][name][0]]["kind"] for name in sets}
-        distinct = self.draws(decoding) * self._expectations.judging["distinct_share"]
+        distinct = self.draws(decoding) * self._expectations.distinct_share
         answers = {
             name: Rows(rows.count * distinct, rows.prompt, rows.response, rows.basis)
             for name, rows in sets.items()
@@ -187,7 +187,7 @@ class Workload:
     def judged(self, wildcards: Mapping[str, str]) -> Rows:
         """Return the answers to instructions that a judge's job has to have rated."""
         none = Rows(0.0, 0.0, 0.0, "known")
-        return self._answers(wildcards).get("instruction", none)
+        return self._answers(wildcards).get(INSTRUCTION, none)
 
 
 def _by_kind(rows: Mapping[str, Rows], kinds: Mapping[str, str]) -> dict[str, Rows]:

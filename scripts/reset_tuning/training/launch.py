@@ -49,34 +49,51 @@ _TRACKERS = {
 _SHARE_OF_RUNTIME = 0.95  # of the job's time limit; the rest is for writing the state
 
 
-def launch(job: TrainingJob, identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Train on all GPUs that the job sees, or on its `cpu_ranks`, and return the report.
+@dataclass(frozen=True)
+class LaunchCommand:
+    """The command that starts all `ranks` of a training, and its environment variables."""
+
+    words: Sequence[str]
+    variables: Mapping[str, str]
+    ranks: int
+
+    def __str__(self) -> str:
+        """Return it ready to paste into a shell."""
+        return shlex.join(["env", *(f"{k}={v}" for k, v in self.variables.items()), *self.words])
+
+
+def launch_command(job: TrainingJob) -> LaunchCommand:
+    """Return what starts a training on all GPUs that the job sees, or on its `cpu_ranks`."""
+    gpus = visible_gpus()
+    nodes, ranks_per_node = job.launch.nodes, gpus or job.launch.cpu_ranks
+    variables = training_variables(
+        base=job.base, threads=job.launch.threads, ranks=ranks_per_node, gpus=gpus
+    )
+    if job.launch.report_to == "tensorboard":
+        variables["TENSORBOARD_LOGGING_DIR"] = str(Path(job.output).with_name("tensorboard"))
+    words = build_command(ranks_per_node, job, rendezvous(nodes, os.environ))
+    return LaunchCommand(words, variables, nodes * ranks_per_node)
+
+
+def launch(job: TrainingJob, command: LaunchCommand, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Train to the end and return the report.
 
     `identity` is all that decides what is learnt: a state in the job's directory that was written
     under another one is set aside. A training that had already ended is not started again. Raises
     InputError for settings or rows that cannot be trained on, when a rank dies, and after a stop.
     """
     started, output = time.time(), Path(job.output)
-    gpus = visible_gpus()
-    nodes, ranks_per_node = job.launch.nodes, gpus or job.launch.cpu_ranks
-    ranks = nodes * ranks_per_node
-    variables = training_variables(
-        base=job.base, threads=job.launch.threads, ranks=ranks_per_node, gpus=gpus
-    )
-    if job.launch.report_to == "tensorboard":
-        variables["TENSORBOARD_LOGGING_DIR"] = str(output.with_name("tensorboard"))
-    command = build_command(ranks_per_node, job, rendezvous(nodes, os.environ))
-    logger.info("%s", shlex.join(["env", *(f"{k}={v}" for k, v in variables.items()), *command]))
     settings = read_settings(Path(job.settings))
-    batch_geometry(settings.training, job.launch.micro_batch_size, ranks)  # before torch loads
+    batch_geometry(settings.training, job.launch.micro_batch_size, command.ranks)
     check_tracker(job.launch.report_to)
-    open_directory(output, identity, ranks, git_commit(WORKER.parent))
+    open_directory(output, identity, command.ranks, git_commit(WORKER.parent))
     if is_finished(output):
         logger.info("this training had already ended; only its files are put in place")
         return json.loads((output / REPORT).read_text())
+    environment = {**os.environ, **command.variables}
     if job.launch.runtime:
-        variables[STOP_AT] = str(started + _SHARE_OF_RUNTIME * 60 * job.launch.runtime)
-    run_training(command, os.environ | variables)
+        environment[STOP_AT] = str(started + _SHARE_OF_RUNTIME * 60 * job.launch.runtime)
+    run_training(command.words, environment)
     return json.loads((output / REPORT).read_text())
 
 

@@ -56,7 +56,9 @@ def test_the_page_of_the_main_table_shows_means_and_deviations(main_csv) -> None
         ["zero-shot", "1", "0.500", "0.250"],
         ["w/ MTL", "3", "0.750 ± 0.012", "–"],
     ]
-    assert "<dl>" in page  # what the columns mean
+    meanings = re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", page)
+    assert [name for name, _ in meanings] == ["n_seeds", "instruction_following", "overall"]
+    assert "the judge&#x27;s rating in [0, 1]" in meanings[1][1]
 
 
 def test_the_page_of_another_table_shows_all_columns_and_what_it_holds(tmp_path) -> None:

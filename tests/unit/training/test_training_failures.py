@@ -41,6 +41,17 @@ def copy_of(world: Path, folder: Path) -> Path:
     return Path(shutil.copytree(world, folder / "world"))
 
 
+def test_the_command_is_the_first_line_of_the_log_also_when_a_check_fails(
+    world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    with pytest.raises(InputError, match="holds no weights"):
+        train(world, tmp_path / "seed-1", base_path=str(tmp_path))
+    first, *_ = caplog.messages
+    assert first.startswith("env OMP_NUM_THREADS=1 ")
+    assert "-m torch.distributed.run --standalone --nproc-per-node=1" in first
+
+
 def test_out_of_memory_names_the_setting_to_lower(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
