@@ -69,6 +69,12 @@ def table_key(file: str) -> list[str]:
     return list(_of_file(file).get("key", []))
 
 
+def shown_columns(file: str, columns: Sequence[str]) -> list[str]:
+    """Return the columns of metrics/<file>.csv in the order in which its page shows them."""
+    first = [name for name in _of_file(file).get("shown_first", []) if name in columns]
+    return first + [name for name in columns if name not in first]
+
+
 def describe_table(file: str, columns: Iterable[str]) -> tuple[str, dict[str, str]]:
     """Return what metrics/<file>.csv holds, and what those columns mean where that is said."""
     table = _of_file(file)

@@ -69,7 +69,8 @@ def test_what_was_written_tells_what_is_left(miniature) -> None:
     left, kept = runs[::2], runs[1::2]
     answers = {run: judged_answers(generations / run) for run in runs}
     tokens = sum(written_once(generations / run)["n_tokens"].sum() for run in left)
-    new = set().union(*(answers[run] for run in left)) - set().union(*(answers[run] for run in kept))
+    known = set().union(*(answers[run] for run in kept))
+    new = set().union(*(answers[run] for run in left)) - known
     cost = pd.read_csv(miniature.results / "metrics" / "judge_cost.csv")
     cost = cost[cost["stage"] == "generations"]
     per_request = cost[["prompt_tokens", "completion_tokens"]].sum().sum() / cost["n_replies"].sum()
@@ -95,8 +96,8 @@ def written_once(run: Path) -> pd.DataFrame:
 
 def judged_answers(run: Path) -> set[tuple[str, str]]:
     answers = written_once(run)
-    instructions = answers["dataset"].isin(["alpaca", "vicuna_eval", "koala_eval"])
-    return set(answers.loc[instructions, ["example_id", "output"]].itertuples(index=False, name=None))
+    judged = answers[answers["dataset"].isin(["alpaca", "vicuna_eval", "koala_eval"])]
+    return set(zip(judged["example_id"], judged["output"], strict=True))
 
 
 def test_a_plan_counts_the_jobs_of_a_dry_run(miniature, before: pd.DataFrame) -> None:

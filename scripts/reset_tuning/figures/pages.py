@@ -17,7 +17,7 @@ from typing import Any
 
 from reset_tuning.figures.cells import read_cells, value_cell, value_columns
 from reset_tuning.files import atomic_path
-from reset_tuning.tables import describe_table
+from reset_tuning.tables import describe_table, shown_columns
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _FILTERED_ROWS = 12  # tables with more rows get filters
@@ -84,11 +84,11 @@ def table_page(table: Path, title: str, note: str = "") -> str:
     """Return the page of a CSV table with what it shows, filters, and what its columns mean.
 
     A table with deviations beside its numbers (the main table) shows label, seeds and "mean ± sd";
-    any other shows every column. `note` is text for the reader. Raises InputError when the file is
-    missing or has no rows.
+    any other shows every column, those first that its declaration puts first. `note` is text for
+    the reader. Raises InputError when the file is missing or has no rows.
     """
     rows = read_cells(table)
-    head, body = _cells(rows)
+    head, body = _cells(table.stem, rows)
     description, meanings = describe_table(table.stem, head)
     kinds = [_kind(list(cells)) for cells in zip(*body, strict=True)]
     is_long = len(body) > _FILTERED_ROWS
@@ -112,10 +112,11 @@ def _note(text: str) -> str:
     return f"<p>{shown}</p>"
 
 
-def _cells(rows: list[dict[str, str]]) -> tuple[list[str], list[list[str]]]:
+def _cells(name: str, rows: list[dict[str, str]]) -> tuple[list[str], list[list[str]]]:
     columns = value_columns(rows) if "label" in rows[0] else []
     if not columns:
-        return list(rows[0]), [[shown_value(value) for value in row.values()] for row in rows]
+        head = shown_columns(name, list(rows[0]))
+        return head, [[shown_value(row[column]) for column in head] for row in rows]
     cells = [[value_cell(row, name) for name in columns] for row in rows]
     names = [[row["label"], row["n_seeds"]] for row in rows]
     head = ["label", "n_seeds", *columns]

@@ -22,7 +22,6 @@ from reset_tuning.scoring.outputs import read_outputs
 from reset_tuning.scoring.table import is_empty
 
 
-
 @dataclass(frozen=True)
 class JudgeCost:
     """Requests that one judge will get in one rule's jobs, with their tokens and dollars.

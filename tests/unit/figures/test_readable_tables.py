@@ -71,6 +71,12 @@ def test_the_page_of_another_table_shows_all_columns_and_what_it_holds(tmp_path)
     assert "<script" not in page  # three rows need no filters
 
 
+def test_the_verdict_of_a_claim_stands_beside_its_name(tmp_path) -> None:
+    path = tmp_path / "claims.csv"
+    path.write_text("claim,contrast,family,verdict\nholds,1,reset,supported\n")
+    assert cells(table_page(path, "Claims")) == [["holds", "supported", "1", "reset"]]
+
+
 def test_a_long_table_is_data_for_the_pages_script(tmp_path) -> None:
     path = tmp_path / "scores.csv"
     rows = [f"mtl,{seed},nq,0.69230769,{seed * 1000}" for seed in range(1, 21)]
