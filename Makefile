@@ -13,7 +13,7 @@ comma := ,
 empty :=
 space := $(empty) $(empty)
 FIRST_SEEDS := $(if $(SEEDS),--config 'seeds=[$(subst $(space),$(comma),$(shell seq 1 $(SEEDS)))]')
-MINI := $(BIN)/snakemake --profile profiles/mini --quiet host reason
+MINI := $(BIN)/snakemake --profile profiles/mini --max-jobs-per-timespan 1000/10s --quiet host reason
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
