@@ -89,6 +89,10 @@ class Cluster:
             and re.match(rf"rule_{rule}(_|$)", job.get("Comment", ""))
         ]
 
+    def state_of(self, node: str) -> str:
+        """Return the state of a node, as `idle` or `down*`."""
+        return self.run("sinfo", "--noheader", f"--nodes={node}", "--format=%t")
+
     def clear(self) -> None:
         """Cancel what is left of a test, and mend the nodes."""
         if numbers := self.queue():

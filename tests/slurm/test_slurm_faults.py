@@ -161,10 +161,16 @@ def nodes_mended(cluster: Cluster) -> Iterator[Callable[[str], None]]:
         subprocess.run(["slurmd", "-N", node], env=cluster.environment, check=True)
 
     yield start
-    for node in ("gpu1", "gpu2"):
-        if "down" in cluster.run("sinfo", "--noheader", f"--nodes={node}", "--format=%t"):
-            cluster.run("scontrol", "update", f"nodename={node}", "state=resume")
-    wait_until(lambda: "down" not in cluster.run("sinfo", "--noheader", "--Node"), "nodes are up")
+
+    def all_are_up() -> bool:
+        down = [node for node in ("gpu1", "gpu2") if "down" in cluster.state_of(node)]
+        for node in down:
+            # SLURM refuses it for a node that has come back by itself in the meantime.
+            command = ["scontrol", "update", f"nodename={node}", "state=resume"]
+            subprocess.run(command, env=cluster.environment, capture_output=True)
+        return not down
+
+    wait_until(all_are_up, "nodes are up")
 
 
 def test_a_node_that_goes_down_passes_its_job_on(

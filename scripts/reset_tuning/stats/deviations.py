@@ -12,8 +12,6 @@ from typing import Any
 
 import yaml
 
-from reset_tuning.errors import InputError
-
 _ASSUMED = re.compile(r"#.*?\bassumed(?:: *(?P<reason>[^;]*))?")
 
 
@@ -23,7 +21,7 @@ def deviation_rows(
     """Return the rows of metrics/deviations.csv: the oddities, then the assumed values.
 
     `config_text` is config.yaml, whose comments mark values; `config` is the resolved configuration
-    of the run. Raises InputError for an oddity that names a key the configuration does not have.
+    of the run, which may lack keys that an oddity names (a selection that an overlay takes away).
     """
     rows = [_oddity_row(entry, config) for entry in oddities]
     return rows + [
@@ -41,14 +39,7 @@ def deviation_rows(
 
 def _oddity_row(entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     keys = entry.get("keys", [])
-    values = [used(config, key) for key in keys]
-    for key, value in zip(keys, values, strict=True):
-        if value is None and key not in entry.get("optional", []):
-            raise InputError(
-                f"resources/deviations.yaml: {entry['topic']!r} names the key {key}, which the "
-                "configuration lacks"
-            )
-    shown = [value or "not set" for value in values]
+    shown = [used(config, key) or "not set" for key in keys]
     return {
         "kind": "oddity",
         "topic": entry["topic"],

@@ -46,6 +46,12 @@ _TRACKERS = {
     "wandb": ("wandb",),
     "mlflow": ("mlflow",),
 }
+# Freed tensors stay with the process, in large pages: else every step has the kernel clear them
+# again, a tenth of a small model's time.
+_MALLOC = ":".join(
+    f"glibc.malloc.{setting}"
+    for setting in ("hugetlb=1", "mmap_threshold=2000000000", "trim_threshold=2000000000")
+)
 _SHARE_OF_RUNTIME = 0.95  # of the job's time limit; the rest is for writing the state
 
 
@@ -203,7 +209,7 @@ def training_variables(*, base: str, threads: int, ranks: int, gpus: int) -> dic
     }
     if not gpus:
         # Without a number of its own DeepSpeed starts numactl in every step to count devices.
-        variables |= {"DS_ACCELERATOR": "cpu", "LOCAL_SIZE": str(ranks)}
+        variables |= {"DS_ACCELERATOR": "cpu", "LOCAL_SIZE": str(ranks), "GLIBC_TUNABLES": _MALLOC}
     if Path(base).is_dir():
         variables["HF_HUB_OFFLINE"] = "1"
     return variables

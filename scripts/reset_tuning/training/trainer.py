@@ -28,11 +28,11 @@ from reset_tuning.errors import InputError
 from reset_tuning.training.adapter import merge_adapter
 from reset_tuning.training.checkpoints import best_directory, make_readable, remove_all_but
 from reset_tuning.training.distributed import gather_lists, largest
-from reset_tuning.training.encoding import IGNORED_LABEL
 from reset_tuning.training.order import RowOrder
 from reset_tuning.training.settings import AdapterSettings
 from reset_tuning.training.speed import Speed
 from reset_tuning.training.state import complete_state, last_state, read_state
+from reset_tuning.training.targets import TargetHead, mean_loss, sum_row_losses
 
 logger = logging.getLogger(__name__)
 
@@ -109,9 +109,11 @@ class CheckpointingTrainer(Trainer):
         callbacks: Sequence[TrainerCallback] = (),
         **datasets: Any,
     ) -> None:
+        self._head = TargetHead(model)
         super().__init__(
             model=model,
             args=args,
+            compute_loss_func=mean_loss,
             compute_metrics=_weigh_by_tokens,
             callbacks=[Steps(self), *callbacks, ProgressLines()],
             **datasets,
@@ -153,6 +155,7 @@ class CheckpointingTrainer(Trainer):
         self._step_rows.append(rows)
         self._tally.tokens += sum(self._lengths[row] for row in rows.tolist())
         self.learning_rate = self._get_learning_rate()
+        self._head.aim(inputs["labels"])
         loss = super().training_step(model, inputs, *args, **kwargs)
         self._tally.loss += loss
         return loss
@@ -163,6 +166,7 @@ class CheckpointingTrainer(Trainer):
         """Return each row's summed negative log-likelihood and its number of target tokens."""
         inputs = self._prepare_inputs(inputs)
         labels = inputs["labels"]
+        self._head.aim(labels)
         with torch.no_grad():
             logits = model(input_ids=inputs["input_ids"]).logits
         return None, *sum_row_losses(logits, labels)
@@ -317,24 +321,6 @@ class CheckpointingTrainer(Trainer):
         self.speed.seconds = content["seconds"]
         self._earlier_seconds = content["wall_seconds"]
         logger.info("going on from the state in %s", state)
-
-
-def sum_row_losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return per row the summed negative log-likelihood (float64) and the number of targets.
-
-    `logits` are [rows, length, vocabulary] and `labels` [rows, length]; position t predicts label
-    t + 1. Only the target positions are brought to fp32, which is most of the memory at full size.
-    """
-    targets = labels[:, 1:]
-    row, column = (targets != IGNORED_LABEL).nonzero(as_tuple=True)
-    losses = torch.nn.functional.cross_entropy(
-        logits[row, column].float(), targets[row, column], reduction="none"
-    )
-    sums = torch.zeros(len(labels), dtype=torch.float64, device=labels.device)
-    counts = torch.zeros(len(labels), dtype=torch.int64, device=labels.device)
-    sums.index_add_(0, row, losses.double())
-    counts.index_add_(0, row, torch.ones_like(row))
-    return sums, counts
 
 
 def _weigh_by_tokens(rows: EvalPrediction) -> dict[str, float]:

@@ -18,7 +18,7 @@ from reset_tuning.training.encoding import (
     pack,
     row_lengths,
 )
-from reset_tuning.training.trainer import sum_row_losses
+from reset_tuning.training.targets import sum_row_losses, target_positions
 
 
 def encode(prompt: str, response: str, max_length: int = 64) -> tuple[list[int], list[int]]:
@@ -102,6 +102,10 @@ def test_padding_without_a_mask_changes_nothing() -> None:
     torch.testing.assert_close(bare, masked)
 
 
+def losses_of(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return sum_row_losses(logits[target_positions(labels)], labels)
+
+
 def test_packed_rows_have_the_losses_that_they_have_alone() -> None:
     encoder = Encoder(word_tokenizer(), 64)
     prompts, responses = ["w1 w2 w3 w4 w5 w6", "w7", "w9 w9"], ["w8", "w9 w1", "w2 w3 w4"]
@@ -120,9 +124,9 @@ def test_packed_rows_have_the_losses_that_they_have_alone() -> None:
         # As the Trainer calls it: with a cache, transformers would not look for packed rows.
         inputs = {name: batch[name] for name in ("input_ids", "position_ids")}
         packed = model(**inputs, use_cache=False).logits
-        total, count = sum_row_losses(packed, batch["labels"])
+        total, count = losses_of(packed, batch["labels"])
         alone = [
-            sum_row_losses(
+            losses_of(
                 model(input_ids=torch.tensor([row["input_ids"]])).logits,
                 torch.tensor([row["labels"]]),
             )

@@ -16,23 +16,7 @@ from reset_tuning.training.trainer import (
     History,
     ProgressLines,
     duration,
-    sum_row_losses,
 )
-
-
-def test_row_losses_are_those_of_a_loop() -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(3, 5, 7, generator=generator)
-    labels = torch.tensor([[-100, -100, 1, 2, 3], [-100, 4, -100, -100, -100], [-100] * 5])
-    sums, counts = sum_row_losses(logits, labels)
-    assert counts.tolist() == [3, 1, 0]
-    for row in range(3):
-        expected = 0.0
-        for position in range(1, 5):
-            if labels[row, position] >= 0:
-                scores = logits[row, position - 1].log_softmax(-1)
-                expected -= float(scores[labels[row, position]])
-        assert float(sums[row]) == pytest.approx(expected)
 
 
 def evaluate(folder: Path, batch_size: int) -> dict[str, float]:

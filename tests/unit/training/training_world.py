@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTraine
 
 from reset_tuning.tables import read_table, write_table
 from reset_tuning.training.encoding import Encoder
-from reset_tuning.training.trainer import sum_row_losses
+from reset_tuning.training.targets import sum_row_losses, target_positions
 
 WORDS = ["<pad>", "<s>", "</s>", "[UNK]", *(f"w{n}" for n in range(60))]
 TRAINING: dict[str, Any] = {
@@ -122,6 +122,7 @@ def evaluation_loss(model: torch.nn.Module, tokenizer: Path, table: Path) -> flo
     for ids, labels in zip(rows["input_ids"], rows["labels"], strict=True):
         with torch.no_grad():
             logits = model(input_ids=torch.tensor([ids])).logits
-        sums, counts = sum_row_losses(logits, torch.tensor([labels]))
+        labels = torch.tensor([labels])
+        sums, counts = sum_row_losses(logits[target_positions(labels)], labels)
         total, count = total + float(sums), count + int(counts)
     return total / count
