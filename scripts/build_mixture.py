@@ -10,8 +10,8 @@ from reset_tuning.data.mixtures import (
     MixtureSpec,
     PromptSettings,
     build_mixture,
+    cutting_tokenizer,
     example_tables,
-    load_tokenizer,
 )
 from reset_tuning.jobs import run
 from reset_tuning.tables import write_table
@@ -36,7 +36,7 @@ def main(
     # `tokenizer_files` are inputs only: a model built here is read through its path.
     os.environ["RAYON_NUM_THREADS"] = str(threads)
     paths = [examples] if isinstance(examples, Path) else list(examples)
-    settings = PromptSettings(load_tokenizer(tokenizer_path), template, tasks, max_length)
+    settings = PromptSettings(cutting_tokenizer(tokenizer_path), template, tasks, max_length)
     files = MixtureFiles(train, validation, {"mixture": mixture, "tokenizer": tokenizer_path})
     counts = build_mixture(
         mixture, example_tables(paths), MixtureSpec.of(mixture, spec), settings, seed, files

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reset_tuning.data.documents import prompt_document, task_table
-from reset_tuning.data.mixtures import PromptSettings, load_tokenizer
+from reset_tuning.data.mixtures import PromptSettings, cutting_tokenizer
 from reset_tuning.files import atomic_path
 from reset_tuning.jobs import run
 
@@ -25,7 +25,7 @@ def main(
     tokenizer_files: Sequence[Path] | Path = (),
 ) -> None:
     # `tokenizer_files` are inputs only: a model built here is read through its path.
-    settings = PromptSettings(load_tokenizer(tokenizer_path), template, tasks, max_length)
+    settings = PromptSettings(cutting_tokenizer(tokenizer_path), template, tasks, max_length)
     for source, document in zip(examples, prompts, strict=True):
         write(document, prompt_document(source, settings, reserved_tokens, seed))
     write(instructions, task_table(task_entries, task_datasets))

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from reset_tuning.data.mixtures import PromptSettings, load_tokenizer
+from reset_tuning.data.mixtures import PromptSettings, cutting_tokenizer
 from reset_tuning.data.statistics import SplitFiles, data_stats, gold_positions
 from reset_tuning.jobs import run
 from reset_tuning.tables import write_table
@@ -30,7 +30,7 @@ def main(
     # `tokenizer_files` are inputs only: a model built here is read through its path.
     os.environ["RAYON_NUM_THREADS"] = str(threads)
     splits = [SplitFiles(*files) for files in zip(examples, ledgers, strict=True)]
-    settings = PromptSettings(load_tokenizer(tokenizer_path), template, tasks, max_length)
+    settings = PromptSettings(cutting_tokenizer(tokenizer_path), template, tasks, max_length)
     rows = data_stats(splits, train, validation, seen, settings, reserved_tokens)
     write_table(rows, stats, "data_stats", {"tokenizer": tokenizer_path})
     write_table(gold_positions(splits), positions, "gold_positions")

@@ -24,6 +24,7 @@ from reset_tuning.sampling.backend import LENGTH, PROMPT_TOO_LONG
 from reset_tuning.scoring.table import SCORED_STATUSES, is_empty
 from reset_tuning.seeds import draw_fraction
 from reset_tuning.tables import read_table, table_schema, with_optional, write_table
+from reset_tuning.tokenizing import load_tokenizer
 
 INSTRUCTION_METRIC = "instruction_following"
 PICKS = ("best", "random", "original")
@@ -99,14 +100,7 @@ def select_files(
 
 def token_counter(tokenizer_path: str) -> CountTokens:
     """Return a function that counts the tokens of responses as trained on: with the end token."""
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(tokenizer_path)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"no tokenizer can be loaded from {tokenizer_path}: {reason}") from error
-
+    tokenizer = load_tokenizer(tokenizer_path)
     has_end = int(tokenizer.eos_token_id is not None)
 
     def count(responses: list[str]) -> list[int]:

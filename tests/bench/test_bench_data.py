@@ -50,12 +50,12 @@ BUILD = """
 import json, resource, sys, time
 from pathlib import Path
 from reset_tuning.data.mixtures import (
-    MixtureFiles, MixtureSpec, PromptSettings, build_mixture, example_tables, load_tokenizer)
+    MixtureFiles, MixtureSpec, PromptSettings, build_mixture, example_tables, cutting_tokenizer)
 folder, model, template = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 spec = MixtureSpec.of("all", {"sets": {"large": ["large"], "small": ["small"]},
     "validation_size": 500, "long_responses": "drop", "max_response_tokens": 480,
     "near_duplicates": "drop", "similarity": {"threshold": 0.8, "n_words": 3}})
-settings = PromptSettings(load_tokenizer(model), template,
+settings = PromptSettings(cutting_tokenizer(model), template,
     {"large": "Extract.", "small": "Extract."}, 4000)
 files = MixtureFiles(folder / "train.parquet", folder / "validation.parquet")
 started = time.process_time()

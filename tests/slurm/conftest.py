@@ -10,16 +10,6 @@ from slurm_cluster import Clone, Cluster, running_cluster, why_no_cluster
 # Written, and what they test was seen by hand or in part, but never seen to pass as a whole on a
 # machine with idle cores; RESET_UNSEEN_TESTS=1 runs them. A name leaves this list when it passed.
 UNSEEN = {
-    "test_a_time_limit_costs_no_step",
-    "test_a_cancelled_job_is_started_again_and_goes_on",
-    "test_a_preempted_job_is_queued_again_and_goes_on",
-    "test_ctrl_c_leaves_no_job_and_a_new_start_goes_on",
-    "test_a_killed_snakemake_gets_no_second_writer",
-    "test_a_node_that_goes_down_passes_its_job_on",
-    "test_a_lost_node_whose_job_lives_on_makes_no_second_writer",
-    "test_two_nodes_train_one_model",
-    "test_a_head_job_submits_and_its_jobs_inherit_nothing_of_it",
-    "test_a_head_job_queues_itself_again_before_its_limit",
     "test_every_file_is_made_and_nothing_is_left_to_do",
     "test_a_training_got_eight_gpus_of_one_node_its_memory_and_its_time",
     "test_light_work_is_no_job_of_the_cluster",

@@ -29,6 +29,7 @@ from reset_tuning.data.store import BUFFER_BYTES, Spool, work_folder
 from reset_tuning.errors import InputError
 from reset_tuning.seeds import draw_fraction
 from reset_tuning.tables import conform, read_parts, table_schema, writing_table
+from reset_tuning.tokenizing import load_tokenizer
 
 _logger = logging.getLogger(__name__)
 _BATCH = 5000  # rows rendered at once
@@ -109,15 +110,9 @@ class _Set:
     whole_copies: int = 1
 
 
-def load_tokenizer(path: str) -> Any:
+def cutting_tokenizer(path: str) -> Any:
     """Return the tokenizer of a model; raise InputError when it is missing or has no offsets."""
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise InputError(f"tokenizer {path} cannot be loaded: {reason}") from error
+    tokenizer = load_tokenizer(path)
     if not tokenizer.is_fast:
         raise InputError(f"tokenizer {path} has no tokenizer.json, which cutting contexts needs")
     # Long documents are cut by fitted_prompt; the tokenizer's own warning would mislead.

@@ -25,6 +25,7 @@ from reset_tuning.sampling.ranks import ranks_of, run_ranks, share_of, share_siz
 from reset_tuning.sampling.sidecar import model_identity
 from reset_tuning.sampling.texts import encode
 from reset_tuning.tables import read_parts, writing_table
+from reset_tuning.tokenizing import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -108,7 +109,7 @@ def _answer(
     tasks: Mapping[str, str],
     generations: Path,
 ) -> None:
-    tokenizer = load_tokenizer(job.model_path)
+    tokenizer = prompt_tokenizer(job.model_path)
     limit = job.max_length - int(job.spec["max_new_tokens"])
     cuts = _Cuts()
 
@@ -131,7 +132,7 @@ def sample_outputs(job: GenerationJob, pool: Path, samples: Path) -> None:
     `max_new_tokens`: then the limit is the room left beside the EOS that training appends, which is
     at least the length of the response.
     """
-    tokenizer = load_tokenizer(job.model_path)
+    tokenizer = prompt_tokenizer(job.model_path)
     ids = read_parts(pool, "mixture", 50 * _ROWS, COLUMNS)
     chosen = pool_examples(ids, int(job.spec["examples_per_set"]), job.seed)
 
@@ -148,14 +149,9 @@ def sample_outputs(job: GenerationJob, pool: Path, samples: Path) -> None:
     _write(job, prompts(), tokenizer, samples)
 
 
-def load_tokenizer(model_path: str) -> "Tokenizer":
-    """Load the tokenizer of a checkpoint folder or a hub model; raise InputError without one."""
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model_path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"the tokenizer of {model_path} cannot be loaded: {error}") from error
+def prompt_tokenizer(model_path: str) -> "Tokenizer":
+    """Return the tokenizer of a model; raise InputError without one, or without a BOS token."""
+    tokenizer = load_tokenizer(model_path)
     if tokenizer.bos_token_id is None:
         raise InputError(
             f"the tokenizer of {model_path} has no BOS token, which starts every prompt"
@@ -239,7 +235,7 @@ def _write(
 def generate_share(job: GenerationJob, folder: Path, rank: int, ranks: int) -> None:
     """Generate every `ranks`-th prompt of a folder into the sidecar, from number `rank` on."""
     share = share_of(read_prompts(folder), rank, ranks)
-    with _engine(job, load_tokenizer(job.model_path), device=rank) as engine:
+    with _engine(job, prompt_tokenizer(job.model_path), device=rank) as engine:
         for _ in generate(share, job.draws, engine, share_size(count_prompts(folder), rank, ranks)):
             pass
 

@@ -5,7 +5,6 @@ from importlib.metadata import version
 from typing import Any
 
 import pandas as pd
-from rouge_score.rouge_scorer import RougeScorer
 
 from reset_tuning.errors import InputError
 from reset_tuning.scoring.means import Means
@@ -15,6 +14,7 @@ from reset_tuning.scoring.table import EMPTY_OUTPUT, UNDEFINED, Score, is_empty,
 
 KINDS = ("abstractive_qa", "summarization")
 TYPES = ("rougeL", "rougeLsum")
+_TESTED_VERSION = "0.1.2"
 _COMPARED_ROWS = 20
 
 Item = tuple[str, tuple[str, ...]]
@@ -51,6 +51,8 @@ class _Package:
     """The package's own scorer with the interface of ours."""
 
     def __init__(self, kind: str, stemmer: bool) -> None:
+        from rouge_score.rouge_scorer import RougeScorer  # it imports all of nltk
+
         self._kind = kind
         self._scorer = RougeScorer([kind], use_stemmer=stemmer)
 
@@ -59,8 +61,15 @@ class _Package:
 
 
 def _fast(items: list[Item], stemmer: bool) -> RougeL:
-    """Return our scorer, once it has given some of the items exactly the package's scores."""
-    ours, theirs = RougeL(stemmer), _Package("rougeL", stemmer)
+    """Return our scorer.
+
+    Under another version of the package than the one that the tests compare it with, it must first
+    have given some of the items exactly the package's scores.
+    """
+    ours = RougeL(stemmer)
+    if version("rouge-score") == _TESTED_VERSION:
+        return ours
+    theirs = _Package("rougeL", stemmer)
     compared = [item for item in items if item[1]][:: max(1, len(items) // _COMPARED_ROWS)]
     for output, references in compared:
         if ours.score_multi(references, output) != theirs.score_multi(references, output):

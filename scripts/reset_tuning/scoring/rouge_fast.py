@@ -5,11 +5,10 @@ as bits (Hyyrö 2004, "Bit-parallel LCS-length computation revisited"), and ever
 once. The split, the stemmer and the arithmetic of the score are the package's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from rouge_score.scoring import Score, fmeasure
-from rouge_score.tokenizers import DefaultTokenizer
 
 _KEPT = b"abcdefghijklmnopqrstuvwxyz0123456789"
 _TO_BLANK = bytes(byte if byte in _KEPT else ord(" ") for byte in range(256))
@@ -21,8 +20,7 @@ class RougeL:
     """Scores of texts against references, with or without the package's Porter stemmer."""
 
     def __init__(self, stemmer: bool = False) -> None:
-        porter = DefaultTokenizer(use_stemmer=stemmer)._stemmer
-        self._stem = lru_cache(maxsize=1 << 16)(porter.stem) if porter else None
+        self._stem = lru_cache(maxsize=1 << 16)(_porter_stem()) if stemmer else None
         self._split = lru_cache(maxsize=1 << 12)(self.tokens)
 
     def tokens(self, text: str) -> tuple[str, ...]:
@@ -72,3 +70,9 @@ def common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
 
 def _fmeasure(score: Score) -> float:
     return score.fmeasure
+
+
+def _porter_stem() -> Callable[[str], str]:
+    from rouge_score.tokenizers import DefaultTokenizer  # it imports all of nltk
+
+    return DefaultTokenizer(use_stemmer=True)._stemmer.stem

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from reset_tuning.errors import InputError
 from reset_tuning.files import atomic_path
 from reset_tuning.seeds import draw_seed
+from reset_tuning.tokenizing import load_tokenizer
 from reset_tuning.training.checkpoints import best_directory, link_checkpoint
 from reset_tuning.training.settings import (
     SCHEDULES,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _WAIT_SECONDS = 0.2
-_GC_THRESHOLD = 100_000  # what imports and loading make stays; to look it through costs a tenth
 _LOGGING_STEPS = 10  # between two points of a tracker's training curves
 
 
@@ -51,11 +51,10 @@ def train(job: TrainingJob) -> None:
     command goes on from it.
     """
     started = time.monotonic()
-    gc.set_threshold(_GC_THRESHOLD)
     settings = read_settings(Path(job.settings))
     rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     geometry = batch_geometry(settings.training, job.launch.micro_batch_size, ranks)
-    tokenizer = _load_tokenizer(job.base)
+    tokenizer = load_tokenizer(job.base)
     _silence_bars()
     _encode_once(job, settings, tokenizer, rank)
     _limit_threads(max(1, job.launch.threads // int(os.environ["LOCAL_WORLD_SIZE"])))
@@ -122,15 +121,6 @@ def _limit_threads(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-
-
-def _load_tokenizer(base: str) -> "PreTrainedTokenizerBase":
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(base)
-    except (OSError, ValueError) as error:
-        raise InputError(f"the tokenizer of the base {base} cannot be loaded: {error}") from error
 
 
 def _load_config(base: str, tokenizer: "PreTrainedTokenizerBase") -> "PretrainedConfig":

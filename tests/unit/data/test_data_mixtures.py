@@ -18,8 +18,8 @@ from reset_tuning.data.mixtures import (
     PromptSettings,
     build_mixture,
     copies,
+    cutting_tokenizer,
     example_tables,
-    load_tokenizer,
 )
 from reset_tuning.data.store import BUFFER_BYTES
 from reset_tuning.errors import InputError
@@ -360,4 +360,4 @@ def test_the_script_writes_what_the_tables_declare(
 
 def test_a_missing_tokenizer_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be loaded"):
-        load_tokenizer(str(tmp_path / "absent"))
+        cutting_tokenizer(str(tmp_path / "absent"))
