@@ -31,8 +31,14 @@ def load_tokenizer(source: str) -> "PreTrainedTokenizerBase":
 
 
 def _is_generic(folder: Path) -> bool:
+    """Tell whether AutoTokenizer would choose the generic class.
+
+    It replaces that class by their own for models whose files are known to name the wrong one.
+    """
     try:
+        model = json.loads((folder / "config.json").read_text())
         config = json.loads((folder / "tokenizer_config.json").read_text())
     except (OSError, ValueError):
         return False
-    return config.get("tokenizer_class") in _GENERIC
+    is_plain = "auto_map" not in config and model.get("model_type") == "llama"
+    return is_plain and config.get("tokenizer_class") in _GENERIC

@@ -239,8 +239,8 @@ class Expectations:
 
     @property
     def distinct_share(self) -> float:
-        """The share of an example's samples that are not there twice."""
-        share = self.written_samples.new_share
+        """The share of an example's samples with a text of their own."""
+        share = self.written_samples.distinct_share
         return self.judging["distinct_share"] if share is None else share
 
     @property

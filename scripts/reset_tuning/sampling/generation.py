@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from reset_tuning.data.prompts import FittedPrompt, count_prompt_tokens, fitted_prompts
 from reset_tuning.errors import InputError
-from reset_tuning.files import sha256_of
 from reset_tuning.journal import Sidecar
-from reset_tuning.repeats import make_or_repeat
 from reset_tuning.sampling.backend import Backend
 from reset_tuning.sampling.decodings import Draw, draws_of
 from reset_tuning.sampling.engines import TRANSFORMERS, Means, loaded_backend
@@ -30,7 +28,6 @@ from reset_tuning.tokenizing import load_tokenizer
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
-_TABLE_FORMAT = "1"  # raise it when the same weights would leave another table than before
 _ROWS = 1000  # rows of a table that are read and tokenised at once
 
 
@@ -89,26 +86,8 @@ def generate_outputs(
 
     Prompts are rendered here and their contexts cut to leave room for `max_new_tokens`; one that
     does not fit without its context gets an empty output that ended by `prompt_too_long`. How many
-    were cut and by how many tokens in all is logged and stands in the file's metadata. Weights that
-    have answered these test sets under another name are not asked again.
+    were cut and by how many tokens in all is logged and stands in the file's metadata.
     """
-    tests = [sha256_of(path) for path in examples]
-    identity = (
-        *(_TABLE_FORMAT, job.identity, job.decoding, dict(job.spec)),
-        *(dict(template), dict(tasks), job.max_length, tests),
-    )
-    names = {"run": job.run, "seed": job.seed, "checkpoint": job.checkpoint}
-    make = partial(_answer, job, examples, template, tasks, generations)
-    make_or_repeat(generations, make, identity, names, job.sidecar / "tables")
-
-
-def _answer(
-    job: GenerationJob,
-    examples: Sequence[Path],
-    template: Mapping[str, str],
-    tasks: Mapping[str, str],
-    generations: Path,
-) -> None:
     tokenizer = prompt_tokenizer(job.model_path)
     limit = job.max_length - int(job.spec["max_new_tokens"])
     cuts = _Cuts()

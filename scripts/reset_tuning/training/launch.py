@@ -209,7 +209,8 @@ def training_variables(*, base: str, threads: int, ranks: int, gpus: int) -> dic
     }
     if not gpus:
         # Without a number of its own DeepSpeed starts numactl in every step to count devices.
-        variables |= {"DS_ACCELERATOR": "cpu", "LOCAL_SIZE": str(ranks), "GLIBC_TUNABLES": _MALLOC}
+        variables |= {"DS_ACCELERATOR": "cpu", "LOCAL_SIZE": str(ranks)}
+        variables["GLIBC_TUNABLES"] = os.environ.get("GLIBC_TUNABLES", _MALLOC)
     if Path(base).is_dir():
         variables["HF_HUB_OFFLINE"] = "1"
     return variables

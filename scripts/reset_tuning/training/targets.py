@@ -15,7 +15,8 @@ from reset_tuning.training.encoding import IGNORED_LABEL
 class TargetHead:
     """Makes the output layer of a causal model skip the positions without a target.
 
-    After `aim` the model's logits are [targets, vocabulary], in the order of `target_positions`.
+    After `aim` the logits of the model's next forward pass are [targets, vocabulary], in the order
+    of `target_positions`; without it they are those of all positions.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -28,7 +29,8 @@ class TargetHead:
 
     def _select(self, _: torch.nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         hidden, *others = inputs
-        return (hidden if self._positions is None else hidden[self._positions], *others)
+        positions, self._positions = self._positions, None
+        return (hidden if positions is None else hidden[positions], *others)
 
 
 def target_positions(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _WAIT_SECONDS = 0.2
+_GC_THRESHOLD = 100_000  # what imports and loading make stays; to look it through costs a tenth
 _LOGGING_STEPS = 10  # between two points of a tracker's training curves
 
 
@@ -51,6 +52,7 @@ def train(job: TrainingJob) -> None:
     command goes on from it.
     """
     started = time.monotonic()
+    gc.set_threshold(_GC_THRESHOLD)
     settings = read_settings(Path(job.settings))
     rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     geometry = batch_geometry(settings.training, job.launch.micro_batch_size, ranks)

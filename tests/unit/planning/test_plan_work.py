@@ -117,31 +117,39 @@ def test_a_file_that_is_made_again_counts_as_absent(
     assert expected.mixture("all").count > 1e6
 
 
-def outputs_file(path: Path, outputs: list[str], dataset: str, n_tokens: int) -> None:
+def outputs_file(path: Path, outputs: dict[str, int], dataset: str, n_tokens: int) -> None:
+    """Write outputs of one example each, with the draws that they stand for."""
     rows = pd.DataFrame(
         {
             "dataset": dataset,
             "example_id": [f"{dataset}:{place}" for place in range(len(outputs))],
-            "output": outputs,
+            "output": list(outputs),
             "n_tokens": n_tokens,
+            "multiplicity": list(outputs.values()),
         }
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pandas(rows), path)
 
 
-def test_answers_that_are_there_tell_of_those_to_come(expectations: Expectations) -> None:
-    assumed = expectations.judging["new_share"]
-    assert expectations.new_share == assumed
-    del expectations.written_outputs  # a cached property, read again
-    outputs = expectations.results / "generations"
-    outputs_file(outputs / "mtl" / "seed-1" / "best.parquet", ["a", "b"], "koala_eval", 9)
-    outputs_file(outputs / "mtl" / "seed-1" / "last.parquet", ["a", "b"], "koala_eval", 9)
-    outputs_file(outputs / "mtl" / "seed-2" / "best.parquet", ["a", "c"], "koala_eval", 19)
+def test_outputs_that_are_there_tell_of_those_to_come(expectations: Expectations) -> None:
+    outputs = expectations.results / "generations" / "mtl"
+    outputs_file(outputs / "seed-1" / "best.parquet", {"a": 1, "b": 1}, "koala_eval", 9)
+    outputs_file(outputs / "seed-1" / "last.parquet", {"a": 1, "b": 1}, "koala_eval", 9)
+    outputs_file(outputs / "seed-2" / "best.parquet", {"a": 1, "c": 1}, "koala_eval", 19)
     assert expectations.evaluated()["koala_eval"].response == 15  # with the end token
-    assert expectations.new_share == 0.75  # three of four
-    outputs_file(expectations.results / "samples/mtl/seed-1/reset.parquet", ["x"] * 4, "nq", 2)
+    assert expectations.new_share == 0.75  # three of four, the last weights aside
+
+
+def test_samples_that_are_there_tell_of_those_to_come(expectations: Expectations) -> None:
+    samples = expectations.results / "samples" / "mtl" / "seed-1" / "reset.parquet"
+    outputs_file(samples, {"yes": 6, "no": 1}, "nq", 2)
     assert expectations.sampled("mtl", "reset")["nq"].response == 3
+    assert expectations.distinct_share == pytest.approx(2 / 7)
+
+
+def test_nothing_written_leaves_what_is_assumed(expectations: Expectations) -> None:
+    assert expectations.new_share == expectations.judging["new_share"]
     assert expectations.distinct_share == expectations.judging["distinct_share"]
 
 

@@ -109,8 +109,9 @@ def test_lines_may_be_compared_one_by_one(write_outputs: Write) -> None:
 def test_a_scorer_that_strays_from_the_package_is_stopped(
     write_outputs: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from reset_tuning.scoring import rouge_fast
+    from reset_tuning.scoring import rouge, rouge_fast
 
+    monkeypatch.setattr(rouge, "_TESTED_VERSION", "another")
     monkeypatch.setattr(rouge_fast, "common_subsequence", lambda first, second: 1)
     with pytest.raises(RuntimeError, match="differs from the rouge-score package"):
         scores(write_outputs(summary("1", "the cat sat")), "rouge-l", ROUGE)

@@ -58,11 +58,14 @@ def hold_until_told(ranks: list[psutil.Process]) -> None:
     """Stop the ranks, lest they end too soon, until another job has asked them to give way."""
     for rank in ranks:
         rank.suspend()
-    told = 1 << (signal.SIGUSR1 - 1)
-    while any(not pending_signals(rank.pid) & told for rank in ranks):
-        time.sleep(0.05)
-    for rank in ranks:
-        rank.resume()
+    told, deadline = 1 << (signal.SIGUSR1 - 1), time.monotonic() + 60
+    try:
+        while any(not pending_signals(rank.pid) & told for rank in ranks):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        for rank in ranks:
+            rank.resume()
 
 
 def pending_signals(pid: int) -> int:
