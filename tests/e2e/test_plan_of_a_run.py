@@ -56,10 +56,7 @@ def test_planned_tokens_are_near_what_was_used(miniature, before: pd.DataFrame) 
     }
     shares = {rules: before.loc[list(rules), "tokens"].sum() / n for rules, n in used.items()}
     print({"+".join(rules): round(share, 3) for rules, share in shares.items()})
-    # Wanted: a quarter. In a run as small as this, answers of a handful of tokens, the outputs and
-    # the judges were planned a quarter and a third too low.
-    assert 0.75 <= shares[TRAINED] <= 1.25, (shares, used)
-    assert all(0.6 <= share <= 1.4 for share in shares.values()), (shares, used)
+    assert all(0.75 <= share <= 1.25 for share in shares.values()), (shares, used)
 
 
 def test_what_was_written_tells_what_is_left(miniature) -> None:
