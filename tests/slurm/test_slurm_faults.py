@@ -90,10 +90,11 @@ def test_a_time_limit_costs_no_step(training: Clone, cluster: Cluster) -> None:
     rank.resume()
     run.wait()
     run.succeeded()
-    first, second = trainings(training)
-    assert first["TimeLimit"] == "00:02:00"
-    assert (first["JobState"], second["JobState"]) == ("FAILED", "COMPLETED")
-    assert "training was stopped by SIGUSR1 after step" in slurm_log(training, first["JobId"])
+    *stopped, last = trainings(training)  # on a slow machine a second job may be warned as well
+    assert stopped[0]["TimeLimit"] == "00:02:00"
+    assert {job["JobState"] for job in stopped} == {"FAILED"} and last["JobState"] == "COMPLETED"
+    for job in stopped:
+        assert "training was stopped by SIGUSR1 after step" in slurm_log(training, job["JobId"])
     assert "going on from the state" in training.log_of("train/mtl/seed-1")
 
 
