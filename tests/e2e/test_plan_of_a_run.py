@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +22,17 @@ def plan_of(folder: Path, *arguments: str) -> pd.DataFrame:
     done = run_snakemake(folder, "plan", *profile, *arguments)
     assert done.returncode == 0, done.stdout[-4000:]
     return pd.read_csv(folder / "results" / "mini" / "plan" / "plan.csv").set_index("rule")
+
+
+@contextmanager
+def away(path: Path) -> Iterator[None]:
+    """Let a file or folder of the run be gone for a block."""
+    kept = path.with_name(f"{path.name}.kept")
+    shutil.move(path, kept)
+    try:
+        yield
+    finally:
+        shutil.move(kept, path)
 
 
 def written_tokens(results: Path) -> int:
@@ -114,32 +127,24 @@ def test_nothing_is_left_after_a_run(miniature) -> None:
 def test_a_plan_says_what_remains_and_what_is_paid(miniature) -> None:
     """Without its judgments a checkpoint is asked about again, and all replies are on record."""
     judgments = miniature.results / "judgments" / "generations" / "mtl" / "seed-1" / "best"
-    kept = judgments.with_name("best.kept")
-    shutil.move(judgments, kept)
-    try:
+    with away(judgments):
         left = plan_of(miniature.folder)
-        assert left.loc["query_judge", "jobs"] == 1
-        assert left.loc["query_judge", "requests"] == 0 < left.loc["query_judge", "recorded"]
-        assert "train" not in left.index
-    finally:
-        shutil.move(kept, judgments)
+    assert left.loc["query_judge", "jobs"] == 1
+    assert left.loc["query_judge", "requests"] == 0 < left.loc["query_judge", "recorded"]
+    assert "train" not in left.index
 
 
 def test_own_jobs_replace_the_table(miniature) -> None:
     """A training of the run is made again: the plan takes the speed of those that were made."""
     weights = miniature.results / "checkpoints" / "mtl-reset" / "seed-1" / "best" / "config.json"
-    kept = weights.with_name("config.kept")
-    shutil.move(weights, kept)
-    try:
+    with away(weights):
         left = plan_of(miniature.folder)
-        assert left.loc["train", "jobs"] == 1
-        assert "speed measured" in left.loc["train", "basis"]
-        took = json.loads(
-            (miniature.results / "benchmarks" / "train" / "mtl-reset" / "seed-1.jsonl").read_text()
-        )["s"]
-        assert left.loc["train", "hours"] * 3600 == pytest.approx(took, rel=0.6)
-    finally:
-        shutil.move(kept, weights)
+    assert left.loc["train", "jobs"] == 1
+    assert "speed measured" in left.loc["train", "basis"]
+    took = json.loads(
+        (miniature.results / "benchmarks" / "train" / "mtl-reset" / "seed-1.jsonl").read_text()
+    )["s"]
+    assert left.loc["train", "hours"] * 3600 == pytest.approx(took, rel=0.6)
 
 
 def test_a_limit_stops_the_plan_with_one_sentence(miniature, tmp_path: Path) -> None:

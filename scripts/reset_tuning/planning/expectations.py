@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
+from reset_tuning.data.prompts import INSTRUCTION_KIND
 from reset_tuning.experiment import Experiment
 from reset_tuning.planning.written import Written, read_written
 from reset_tuning.tables import read_table
 
-INSTRUCTION = "instruction"
 MEASURED, KNOWN, ASSUMED = "measured", "known", "assumed"
 _CERTAINTY = (ASSUMED, KNOWN, MEASURED)
 
@@ -234,7 +234,9 @@ class Expectations:
         paths = (path for path in self.results.glob(pattern) if path.stem != "last")
         names = sorted(str(path.relative_to(self.results)) for path in paths)
         datasets = self.experiment.datasets
-        instructions = [name for name, entry in datasets.items() if entry["kind"] == INSTRUCTION]
+        instructions = [
+            name for name, entry in datasets.items() if entry["kind"] == INSTRUCTION_KIND
+        ]
         return read_written(filter(None, map(self.finished, names)), instructions)
 
     @property

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reset_tuning.data.prompts import INSTRUCTION_KIND
 from reset_tuning.judging.prices import Price, Usage
 from reset_tuning.judging.records import Records
 from reset_tuning.judging.replies import BATCH, LIVE
 from reset_tuning.judging.requests import JudgeRequest, build_request
 from reset_tuning.planning.expectations import (
     ASSUMED,
-    INSTRUCTION,
     MEASURED,
     Expectations,
     least_certain,
@@ -127,7 +127,7 @@ class JudgeCosts:
             return None
         outputs, *examples = [file for file in files if file is not None]
         rows = read_outputs(outputs, examples)
-        rows = rows[rows["kind"] == INSTRUCTION]
+        rows = rows[rows["kind"] == INSTRUCTION_KIND]
         judge = job.wildcards["judge"]
         spec, prompt = self._config["judges"][judge], self._prompts[judge]
         requests = [

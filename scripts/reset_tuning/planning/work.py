@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from reset_tuning.planning.expectations import INSTRUCTION, Expectations, Rows, together
+from reset_tuning.data.prompts import INSTRUCTION_KIND
+from reset_tuning.planning.expectations import Expectations, Rows, together
 from reset_tuning.planning.models import ModelSizes
 from reset_tuning.sampling.decodings import GREEDY
 
@@ -187,7 +188,7 @@ class Workload:
     def judged(self, wildcards: Mapping[str, str]) -> Rows:
         """Return the answers to instructions that a judge's job has to have rated."""
         none = Rows(0.0, 0.0, 0.0, "known")
-        return self._answers(wildcards).get(INSTRUCTION, none)
+        return self._answers(wildcards).get(INSTRUCTION_KIND, none)
 
 
 def _by_kind(rows: Mapping[str, Rows], kinds: Mapping[str, str]) -> dict[str, Rows]:
