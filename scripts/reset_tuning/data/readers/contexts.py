@@ -142,21 +142,20 @@ def read_bioasq(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
 # --- abstractive question answering ---------------------------------------------------------------
 
 
-def ms_marco_rows(record: Record) -> Iterator[tuple[str, Record]]:
-    """Yield a row itself, or the rows of the raw v2.1 file, an object of columns keyed by row."""
+def ms_marco_rows(record: Record) -> list[tuple[str, Record]]:
+    """Return a row itself, or the rows of the raw v2.1 file, an object of columns keyed by row."""
     if not isinstance(record["query"], dict):
-        yield "", record
-        return
-    for key in record["query"]:
-        yield key, {name: column.get(key) for name, column in record.items()}
+        return [("", record)]
+    return [
+        (key, {name: column.get(key) for name, column in record.items()}) for key in record["query"]
+    ]
 
 
-def read_ms_marco(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
-    """Yield an MS MARCO query; the passages that annotators selected count as gold."""
+def read_ms_marco(record: Record, options: ReaderOptions) -> list[Candidate]:
+    """Return an MS MARCO query; the passages that annotators selected count as gold."""
     references = _ms_marco_answers(record.get(options.answers))
     if options.answered_only and not references:  # four of five queries
-        yield Candidate(question=clean(record["query"]))
-        return
+        return [Candidate(question=clean(record["query"]))]
     texts, selected = _ms_marco_passages(record["passages"])
     known = [place for place, text in enumerate(texts) if text and not text.isspace()]
     chosen = choose_passages(
@@ -165,14 +164,16 @@ def read_ms_marco(record: Record, options: ReaderOptions) -> Iterator[Candidate]
         options.max_passages,
         options.gold,
     )
-    yield Candidate(
-        context=joined(chosen.passages),
-        question=clean(record["query"]),
-        references=references,
-        gold_ranks=chosen.gold_ranks,
-        gold_retrieved=chosen.gold_retrieved,
-        faults=frozenset() if known else frozenset({"no_context"}),
-    )
+    return [
+        Candidate(
+            context=joined(chosen.passages),
+            question=clean(record["query"]),
+            references=references,
+            gold_ranks=chosen.gold_ranks,
+            gold_retrieved=chosen.gold_retrieved,
+            faults=frozenset() if known else frozenset({"no_context"}),
+        )
+    ]
 
 
 def _ms_marco_passages(passages: Any) -> tuple[list[str], list[Any]]:
