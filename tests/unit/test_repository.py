@@ -98,6 +98,18 @@ def test_the_slurm_link_makes_the_literal_command_work() -> None:
     assert (ROOT / "slurm" / "profile.yaml").exists()
 
 
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
+)
+def test_commands_of_the_documentation_say_how_many_cores(path: Path) -> None:
+    """Without a profile Snakemake runs nothing until it is told; dry runs and lists are free."""
+    says = re.compile(r" (-n|-c ?\d+|--cores|--(workflow-)?profile|--list-\S+|--lint|--unlock)\b")
+    for line in path.read_text().splitlines():
+        command = line.split("#")[0].strip()
+        if re.match(r"(\w+=\S+ )*snakemake ", command):
+            assert says.search(command), command
+
+
 def test_every_value_of_the_papers_configuration_is_marked_in_its_section() -> None:
     text = (ROOT / "config.yaml").read_text()
     assert text.count("# paper") > 40
