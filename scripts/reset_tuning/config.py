@@ -4,6 +4,8 @@ Every fault is an InputError of one sentence that names the key and the allowed 
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache, reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +64,21 @@ def check_config(config: Config) -> None:
 
 
 def _check_schema(config: Config) -> None:
+    from jsonschema.exceptions import best_match
+
+    error = best_match(_validator().iter_errors(config))
+    if error is not None:
+        raise InputError(_schema_sentence(error, config))
+
+
+@cache
+def _validator() -> Any:
     # Imported here: it takes a quarter of a second that readers of a checked config need not pay.
     from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
 
     # The loader in C where it is there: the schema is long, and every start of Snakemake reads it.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    schema = yaml.load(SCHEMA_FILE.read_text(), loader)
-    error = best_match(Draft202012Validator(schema).iter_errors(config))
-    if error is not None:
-        raise InputError(_schema_sentence(error, config))
+    return Draft202012Validator(yaml.load(SCHEMA_FILE.read_text(), loader))
 
 
 def _schema_sentence(error: Any, config: Config) -> str:
@@ -340,22 +347,32 @@ def _check_claims(config: Config) -> None:
 def normalise(config: Config) -> None:
     """Bring a merged configuration into its one form, in place, before it is checked.
 
-    Overlays merge into what is below them, so a null is how they take a key away; and lists and
-    limits of the command line (`--config 'seeds=[1]'`) arrive as strings. Registries keep the order
+    Overlays merge into what is below them, so a null is how they take a key away; and what is
+    nested on the command line (`--config 'seeds=[1]'`) arrives as texts. Registries keep the order
     of their names, which is that of the tables, but an entry's keys are sorted: to Snakemake the
     same values in another order are other params, and everything would be made again.
     """
+    _read_texts(config)
     _remove_nulls(config)
     for key, value in config.items():
         if isinstance(value, dict):
             is_registry = any(isinstance(entry, dict) for entry in value.values())
             entries = {name: _sorted(entry) for name, entry in value.items()}
             config[key] = entries if is_registry else _sorted(entries)
-    if isinstance(config.get("seeds"), list):
-        config["seeds"] = [int(s) if str(s).isdigit() else s for s in config["seeds"]]
-    limits = config.get("plan", {}).get("limits")
-    if isinstance(limits, dict):
-        limits |= {name: float(v) for name, v in limits.items() if _reads_as_number(v)}
+
+
+def _read_texts(config: Config) -> None:
+    """Read a text as YAML where the schema wants another type: 1, true, null."""
+    for error in list(_validator().iter_errors(config)):
+        if error.validator != "type" or not isinstance(error.instance, str):
+            continue
+        try:
+            value = yaml.safe_load(error.instance)
+        except yaml.YAMLError:
+            continue  # the check that follows says what is wrong with it
+        if value is None or _validator().evolve(schema=error.schema).is_valid(value):
+            *path, last = error.absolute_path
+            reduce(getitem, path, config)[last] = value
 
 
 def _remove_nulls(config: Config) -> None:

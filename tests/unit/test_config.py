@@ -219,10 +219,31 @@ def test_a_disabled_dataset_leaves_mixtures_and_tables() -> None:
     assert "wikisum" not in without.datasets_with("test")
 
 
-def test_null_takes_a_key_away_and_seeds_become_numbers() -> None:
-    config = {"models": {"a": {"hub": None, "path": "x"}}, "seeds": ["1", 2]}
+def test_null_takes_a_key_away() -> None:
+    config = {"models": {"a": {"hub": None, "path": "x"}}}
     normalise(config)
-    assert config == {"models": {"a": {"path": "x"}}, "seeds": [1, 2]}
+    assert config == {"models": {"a": {"path": "x"}}}
+
+
+def test_texts_of_the_command_line_become_what_the_schema_wants() -> None:
+    config = build(
+        {
+            "seeds": ["1", "2"],
+            "datasets": {
+                "wikisum": {"enabled": "false"},
+                "nq": {"splits": {"train": {"size": "12"}}},
+            },
+            "plan": {"limits": {"gpu_hours": "5.5"}},
+            "claims": {"mtl-closes-the-gap": "null"},
+        }
+    ).config
+    assert config["seeds"] == [1, 2]
+    assert config["datasets"]["wikisum"]["enabled"] is False
+    assert config["datasets"]["nq"]["splits"]["train"]["size"] == 12
+    assert config["plan"]["limits"]["gpu_hours"] == 5.5
+    assert "mtl-closes-the-gap" not in config["claims"]
+    with pytest.raises(InputError, match=r"seeds.0: 'one' is not of type 'integer'"):
+        build({"seeds": ["one"]})
 
 
 def test_every_key_of_the_schema_of_a_registry_entry_is_documented() -> None:
