@@ -114,6 +114,7 @@ rule export_failures:
     params:
         per_system=config["failure_analysis"]["per_system"],
         seed=config["failure_analysis"]["seed"],
+        unicode=any(entry.get("unicode", False) for entry in config["metrics"].values()),
     script:
         "../scripts/export_failures.py"
 

@@ -13,12 +13,13 @@ def main(
     key: Path,
     per_system: int,
     seed: int,
+    unicode: bool,
 ) -> None:
     from reset_tuning.scoring.failures import export_failures
 
     outputs = [outputs] if isinstance(outputs, Path) else outputs
     examples = [examples] if isinstance(examples, Path) else examples
-    export_failures(outputs, examples, sheet, key, int(per_system), int(seed))
+    export_failures(outputs, examples, sheet, key, int(per_system), int(seed), unicode)
 
 
 if __name__ == "__main__":

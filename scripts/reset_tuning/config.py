@@ -276,6 +276,12 @@ def _check_metrics(config: Config) -> None:
     clash = sorted({name for name in named if named.count(name) > 1 or name in METRICS})
     if clash:
         raise InputError(f"config: two metrics give scores named {clash[0]!r}; rename one.")
+    for name, entry in config["metrics"].items():
+        if entry.get("architecture") == "seq2seq" and not entry.get("negative"):
+            raise InputError(
+                f"config: metrics.{name} is a seq2seq model and needs negative: the answers that "
+                "mean the contrary of positive."
+            )
     for column in ("faithfulness", "task"):
         for kind, metric in config[column].items():
             _one_of(metric, [*METRICS, *named], f"{column}.{kind}", "the scores of the metrics")

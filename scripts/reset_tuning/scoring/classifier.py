@@ -131,7 +131,13 @@ class _Judge:
         spec, config = self._spec, self._model.config
         names = [spec["positive"], *spec.get("negative", [])]
         if self._is_seq2seq:
-            return [self._token(name) for name in names]
+            tokens = [self._first_token(name) for name in names]
+            if len(tokens) < 2 or tokens[0] in tokens[1:]:
+                raise InputError(
+                    f"metric {spec['metric']}: {spec['model']} must write other first tokens for "
+                    f"positive ({spec['positive']!r}) than for negative ({spec.get('negative')})"
+                )
+            return tokens
         labels = {str(name): int(index) for index, name in config.id2label.items()}
         if len(labels) == 1:
             return [0]
@@ -143,13 +149,18 @@ class _Judge:
         positive = labels[spec["positive"]]
         return [positive, *(index for index in labels.values() if index != positive)]
 
-    def _token(self, text: str) -> int:
+    def _first_token(self, text: str) -> int:
+        """Return the token that an answer of this text begins with.
+
+        SentencePiece may put a word boundary in front: T5 writes "1" as one token and "0" as two,
+        of which the boundary comes first; MiniCheck compares just these.
+        """
         ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         if not ids:
             raise InputError(
                 f"metric {self._spec['metric']}: {text!r} is no token of {self._spec['model']}"
             )
-        return ids[-1]  # SentencePiece may put a word boundary in front
+        return ids[0]
 
 
 def document_parts(sentences: Sequence[str], words: int) -> Iterator[str]:

@@ -39,12 +39,16 @@ def export_failures(
     key: Path,
     per_system: int,
     seed: int,
+    unicode: bool = False,
 ) -> None:
     """Write a labelling sheet of `per_system` failures of each checkpoint, and the key to it.
 
-    The key says which system each item comes from and is not for the annotators.
+    A failure is an answer without an exact match, texts being normalised as for that score
+    (`unicode`). The key says which system each item comes from and is not for the annotators.
     """
-    failures = pd.concat([_failures(path, examples) for path in outputs], ignore_index=True)
+    failures = pd.concat(
+        [_failures(path, examples, unicode) for path in outputs], ignore_index=True
+    )
     order = [draw_fraction(seed, item, "failure") for item in failures["item"]]
     drawn = failures.assign(order=pd.Series(order, dtype=float)).sort_values(["order", "item"])
     drawn = drawn.groupby(_SYSTEM, sort=False).head(per_system)
@@ -79,7 +83,9 @@ def tabulate_failures(key: Path, returned: Sequence[Path], table: Path) -> None:
     write_table(rows[table_schema("failure_modes").names], table, "failure_modes")
 
 
-def machine_label(output: str, context: str, references: Iterable[str]) -> str:
+def machine_label(
+    output: str, context: str, references: Iterable[str], unicode: bool = False
+) -> str:
     """Guess a failure's label from the normalised words alone.
 
     A literal span of the context is a wrong span; an answer that holds a reference, is held by one
@@ -92,12 +98,13 @@ def machine_label(output: str, context: str, references: Iterable[str]) -> str:
     >>> machine_label("Rome", "It rains in Bergen.", ["Oslo"])
     'non_existent_span'
     """
-    answer = normalise(output)
+    answer = normalise(output, unicode)
     if not answer:
         return "other"
-    if any(_says_the_same(answer, normalise(reference)) for reference in references):
+    if any(_says_the_same(answer, normalise(reference, unicode)) for reference in references):
         return "paraphrase_of_gold"
-    return "wrong_span" if span_coverage(answer, read_context(context)).value else LABELS[2]
+    is_span = span_coverage(answer, read_context(context, unicode)).value
+    return "wrong_span" if is_span else LABELS[2]
 
 
 def kappa(first: Sequence[str], second: Sequence[str]) -> float | None:
@@ -115,7 +122,7 @@ def kappa(first: Sequence[str], second: Sequence[str]) -> float | None:
     return None if expected == 1 else (observed - expected) / (1 - expected)
 
 
-def _failures(path: Path, examples: list[Path]) -> pd.DataFrame:
+def _failures(path: Path, examples: list[Path], unicode: bool) -> pd.DataFrame:
     rows = read_outputs(path, examples)
     rows = rows[rows["kind"] == KIND]
     records = [
@@ -127,10 +134,12 @@ def _failures(path: Path, examples: list[Path]) -> pd.DataFrame:
             "context": row["context"],
             "gold": " | ".join(row["references"]),
             "output": row["output"],
-            "machine_label": machine_label(row["output"], row["context"] or "", row["references"]),
+            "machine_label": machine_label(
+                row["output"], row["context"] or "", row["references"], unicode
+            ),
         }
         for row in rows.to_dict("records")
-        if exact_match(normalise(row["output"]), row["references"]).value == 0
+        if exact_match(normalise(row["output"], unicode), row["references"], unicode).value == 0
     ]
     columns = dict.fromkeys([*table_schema("failure_key").names, *_SHOWN])
     return pd.DataFrame(records, columns=list(columns))
@@ -168,8 +177,7 @@ def _read_sheet(path: Path, known: set[str]) -> pd.DataFrame:
         if is_wrong.any():
             row = sheet[is_wrong].index[0]
             raise InputError(
-                f"{path}, line {row + 2}: {column} {sheet.loc[row, column]!r} is not valid; "
-                f"{advice}"
+                f"{path}, row {row + 2}: {column} {sheet.loc[row, column]!r} is not valid; {advice}"
             )
     return sheet[["item", "label", "annotator"]]
 

@@ -9,6 +9,8 @@ from functools import cache
 _SPACED_HYPHEN_OR_SLASH = re.compile(r"\s*([-/])\s*")
 _SPACE_BEFORE_POSSESSIVE = re.compile(r"\s+('s)\b", re.IGNORECASE)
 _ARTICLE = re.compile(r"\b(a|an|the)\b", re.IGNORECASE)
+# Dashes between clauses: em dashes, and spaced en dashes but for those of ranges.
+_CLAUSE_DASH = re.compile(r"\s*[—―]\s*|(?<![\d\s])\s+–\s+|\s+–\s+(?!\d)")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
@@ -21,7 +23,8 @@ def normalise(text: str, unicode: bool = False) -> str:
     "U.S.A." becomes "us": odd, but the same on both sides of every comparison.
 
     `unicode` folds first what is written in several ways (compatibility forms, dashes, quotation
-    marks), and removes the punctuation of every script and not ASCII's alone.
+    marks), takes dashes between clauses for spaces, and removes the punctuation of every script and
+    not ASCII's alone.
 
     >>> normalise("The New York - based bank 's  profit")
     'new yorkbased banks profit'
@@ -31,9 +34,11 @@ def normalise(text: str, unicode: bool = False) -> str:
     ('', '')
     >>> normalise("1990–1995"), normalise("1990 – 1995", unicode=True), normalise("1990-1995")
     ('1990–1995', '19901995', '19901995')
+    >>> normalise("Mary – the queen—left", unicode=True)
+    'mary queen left'
     """
     if unicode:
-        text = unicodedata.normalize("NFKC", text).translate(_one_way())
+        text = _CLAUSE_DASH.sub(" ", unicodedata.normalize("NFKC", text)).translate(_one_way())
     text = _SPACED_HYPHEN_OR_SLASH.sub(r"\1", text)
     text = _SPACE_BEFORE_POSSESSIVE.sub(r"\1", text)
     text = _ARTICLE.sub(" ", text)

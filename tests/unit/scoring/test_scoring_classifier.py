@@ -2,6 +2,7 @@
 
 import doctest
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,28 @@ def test_a_model_that_writes_its_verdict(
         "value"
     ]
     assert first[1] + swapped[1] == pytest.approx(1, abs=1e-6) and 0 < first[1] < 1
+
+
+def test_the_first_token_of_a_verdict_counts(t5_model: Path, tmp_path: Path) -> None:
+    """As in T5's own vocabulary, where "1" is one token and "0" a word boundary and a digit."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = ["<pad>", "</s>", "<unk>", "\u2581", "\u25811", "0", "1"]
+    vocabulary = [(piece, -float(rank)) for rank, piece in enumerate(pieces)]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=2))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    model = Path(shutil.copytree(t5_model, tmp_path / "t5"))
+    for path in model.glob("*token*"):
+        path.unlink()
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    ).save_pretrained(model)
+    writes = spec(model, architecture="seq2seq", positive="1", negative=["0"])
+    assert classifier._Judge(writes, Means())._outputs == [4, 3]
+    for changes in ({"negative": ["1"]}, {"negative": []}):
+        with pytest.raises(InputError, match="other first tokens for positive"):
+            classifier._Judge(writes | changes, Means())
 
 
 def test_a_spec_that_does_not_fit_is_told(nli_model: Path, tmp_path: Path) -> None:

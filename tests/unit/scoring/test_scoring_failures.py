@@ -73,6 +73,14 @@ def test_the_draw_depends_on_the_seed_alone(
         assert (exported[0].read_bytes() == first) == is_equal
 
 
+def test_a_match_by_unicode_is_no_failure(write_outputs: Write, tmp_path: Path) -> None:
+    outputs, examples = write_outputs(row(1, "\u201cred owl\u201d"))
+    sheet, key = tmp_path / "failures.csv", tmp_path / "failures.key.csv"
+    for unicode, n_failures in ((False, 1), (True, 0)):
+        export_failures([outputs], examples, sheet, key, per_system=5, seed=1, unicode=unicode)
+        assert len(pd.read_csv(sheet)) == n_failures
+
+
 def test_without_people_the_machine_is_named(exported: tuple[Path, Path], tmp_path: Path) -> None:
     tabulate_failures(exported[1], [], tmp_path / "modes.csv")
     modes = read_table(tmp_path / "modes.csv", "failure_modes")
