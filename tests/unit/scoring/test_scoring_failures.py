@@ -111,7 +111,7 @@ def test_rows_without_a_label_are_not_counted(exported: tuple[Path, Path], tmp_p
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"labels": ["typo"]}, r"ann\.csv, line 2: label 'typo' .*paraphrase_of_gold"),
+        ({"labels": ["typo"]}, r"ann\.csv, row 2: label 'typo' .*paraphrase_of_gold"),
         ({"labels": ["other"], "annotator": ""}, "annotator '' is not valid; write who labelled"),
         ({"labels": ["other"], "annotator": MACHINE}, "annotator 'machine'"),
     ],
