@@ -225,9 +225,12 @@ def with_optional(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 def conform(frame: pd.DataFrame, path: Path, name: str) -> pa.Table:
     """Return the rows as an Arrow table of the declared schema, in the declared order.
 
-    Raises InputError as `write_table` does; `path` names the table in its sentence.
+    Raises InputError as `write_table` does; `path` names the table in its sentence. A frame without
+    rows and columns is the table without rows: there was nothing to tabulate.
     """
-    table_schema(name)
+    declared = table_schema(name)
+    if frame.empty and not len(frame.columns):
+        return declared.empty_table()
     frame = with_optional(frame, name)
     schema = table_schema(name, frame.columns)
     wrong = sorted(set(frame.columns) ^ set(schema.names))

@@ -48,6 +48,13 @@ def test_a_frame_that_breaks_the_schema_is_never_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_nothing_to_tabulate_is_a_table_without_rows(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"tradeoff{suffix}"
+    write_table(pd.DataFrame(), path, "tradeoff")
+    assert len(read_table(path, "tradeoff")) == 0
+
+
 def test_metadata_goes_into_the_header(tmp_path: Path) -> None:
     path = tmp_path / "ledger.parquet"
     write_table(pd.DataFrame(LEDGER), path, "ledger", {"splitter": "punkt"})

@@ -95,6 +95,8 @@ def tradeoff_table(
     `tradeoffs` maps a pipeline to {label, run}. Rows: pipeline, metric, then start, best, last,
     each with its change against the start, paired by seed and by example.
     """
+    if not tradeoffs:
+        return pd.DataFrame()
     identities, levels, changes = [], [], []
     for pipeline, spec in tradeoffs.items():
         for column in TRADEOFF_COLUMNS:

@@ -7,6 +7,7 @@ from reset_tuning.errors import InputError
 from reset_tuning.stats.accounting import collect, read_datasets, read_outputs
 from reset_tuning.stats.bootstrap import Bootstrap
 from reset_tuning.stats.cells import averages_table, cells_table, refuse_holes
+from reset_tuning.stats.length_splits import length_split_table
 from reset_tuning.stats.panels import Panels
 from reset_tuning.stats.points import point_frame
 from reset_tuning.stats.systems import main_table, tradeoff_table
@@ -221,6 +222,13 @@ def tradeoff(scores, points, headlines, run) -> pd.DataFrame:
     tradeoffs = {"pipeline": {"label": "a pipeline", "run": run}}
     table = tradeoff_table(Panels(scores, points), tradeoffs, headlines, QUICK)
     return table.set_index(["metric", "checkpoint"])
+
+
+def test_a_configuration_without_pipelines_has_empty_tables(scores, points, headlines, tmp_path):
+    arguments = (Panels(scores, points), {}, headlines, QUICK)
+    for name, make in (("tradeoff", tradeoff_table), ("length_split", length_split_table)):
+        write_table(make(*arguments), tmp_path / f"{name}.csv", name)
+        assert read_table(tmp_path / f"{name}.csv", name).empty
 
 
 def test_the_tradeoff_by_hand(scores, points, headlines, tmp_path) -> None:
