@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reset_tuning.figures.cells import read_cells, value_cell, value_columns
+from reset_tuning.figures.cells import read_rows, value_cell, value_columns
 from reset_tuning.files import atomic_path
 from reset_tuning.tables import describe_table, shown_columns
 
@@ -85,9 +85,11 @@ def table_page(table: Path, title: str, note: str = "") -> str:
 
     A table with deviations beside its numbers (the main table) shows label, seeds and "mean ± sd";
     any other shows every column, those first that its declaration puts first. `note` is text for
-    the reader. Raises InputError when the file is missing or has no rows.
+    the reader. Raises InputError when the file is missing.
     """
-    rows = read_cells(table)
+    rows = read_rows(table)
+    if not rows:  # of trade-offs, say, where the configuration names no pipeline
+        return page(title, _note(note) + "<p>This table has no rows: nothing was asked of it.</p>")
     head, body = _cells(table.stem, rows)
     description, meanings = describe_table(table.stem, head)
     kinds = [_kind(list(cells)) for cells in zip(*body, strict=True)]

@@ -101,8 +101,9 @@ def test_a_page_that_the_report_could_not_show_is_told(tmp_path, caplog) -> None
     assert (tmp_path / "long.html").stat().st_size == 1_600_000
 
 
-def test_a_table_without_rows_is_refused(tmp_path) -> None:
+def test_a_table_without_rows_says_so(tmp_path) -> None:
     path = tmp_path / "empty.csv"
     path.write_text("label,run\n")
-    with pytest.raises(InputError, match="has no rows"):
-        table_page(path, "Empty")
+    assert "This table has no rows" in table_page(path, "Empty")
+    with pytest.raises(InputError, match="nowhere.csv cannot be read"):
+        table_page(tmp_path / "nowhere.csv", "Empty")
