@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reset_tuning.figures.cells import read_cells
+from reset_tuning.figures.cells import read_rows
 from reset_tuning.figures.pages import page, shown_value, template
 from reset_tuning.provenance.jobs import Job
 from reset_tuning.provenance.manifest import Manifest, read_manifest
@@ -45,7 +45,7 @@ def _table(
     table = folder / "metrics" / f"{name}.csv"
     key = table_key(name)
     rows = []
-    for row in read_cells(table):
+    for row in read_rows(table):
         wanted = [f"{column}={row[column]}" for column in key]
         chains = {
             column or _WHOLE: _chain(
