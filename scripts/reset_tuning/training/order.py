@@ -7,7 +7,9 @@ from torch.utils.data import Sampler
 
 from reset_tuning.seeds import draw_seed
 
-_BATCHES_PER_POOL = 50  # batches of like length are made out of this many batches of random rows
+# Batches of like length are made out of this many batches of random rows. Of the paper's 62,000
+# instructions 17 % of a batch of 32 are padding with 50, 4 % with 200.
+_BATCHES_PER_POOL = 200
 
 
 class RowOrder(Sampler[int]):
