@@ -109,7 +109,7 @@ class Cluster:
 
 def _fields(line: str) -> dict[str, str]:
     """Split a line of `scontrol show --oneliner`, whose values may hold blanks and equal signs."""
-    parts = re.split(r" +(?=[A-Z][A-Za-z:/_]*=)", line)
+    parts = re.split(r" +(?=[A-Z][A-Za-z:/_]*=)", line.strip())
     return dict(part.split("=", 1) for part in parts if "=" in part)
 
 

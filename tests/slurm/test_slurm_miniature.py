@@ -71,7 +71,7 @@ def test_a_deleted_score_is_made_again_alone(finished: Clone, cluster: Cluster) 
     content = (finished.folder / score).read_bytes()
     (finished.folder / score).unlink()
     before = len(cluster.jobs())
-    finished.snakemake("paper").succeeded()
+    finished.snakemake().succeeded()
     assert (finished.folder / score).read_bytes() == content
     assert [job["Comment"] for job in cluster.jobs()[before:]] == [
         "rule_score_outputs_wildcards_mtl_1_best_lexical"
