@@ -7,34 +7,27 @@ from pathlib import Path
 import pytest
 from slurm_cluster import Clone, Cluster, running_cluster, why_no_cluster
 
-# RESET_UNSEEN_TESTS=1 runs these too. The first five passed, but wait for minutes or depend on how
-# fast the machine is; the others run the whole miniature and were never seen to pass.
-UNSEEN = {
+# RESET_LONG_TESTS=1 runs these too: they wait for minutes, or depend on how fast the machine is.
+LONG = {
     "test_a_time_limit_costs_no_step",
     "test_a_preempted_job_is_queued_again_and_goes_on",
     "test_a_node_that_goes_down_passes_its_job_on",
     "test_a_lost_node_whose_job_lives_on_makes_no_second_writer",
     "test_a_head_job_queues_itself_again_before_its_limit",
-    "test_every_file_is_made_and_nothing_is_left_to_do",
-    "test_a_training_got_eight_gpus_of_one_node_its_memory_and_its_time",
-    "test_light_work_is_no_job_of_the_cluster",
-    "test_a_deleted_table_submits_no_job",
-    "test_a_deleted_score_is_made_again_alone",
-    "test_what_a_change_would_make_again_is_what_it_is_elsewhere",
 }
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the tests of this folder, with the reason, where they cannot or should not run."""
     reason = why_no_cluster()
-    tries_all = bool(os.environ.get("RESET_UNSEEN_TESTS"))
+    runs_long = bool(os.environ.get("RESET_LONG_TESTS"))
     for item in items:
         if not item.get_closest_marker("slurm"):
             continue
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
-        elif item.name in UNSEEN and not tries_all:
-            item.add_marker(pytest.mark.skip(reason="runs with RESET_UNSEEN_TESTS=1"))
+        elif item.name in LONG and not runs_long:
+            item.add_marker(pytest.mark.skip(reason="runs with RESET_LONG_TESTS=1"))
 
 
 @pytest.fixture(scope="session")
