@@ -24,6 +24,8 @@ from reset_tuning.tables import table_schema, write_table
 
 _FRESH_SECONDS = 12 * 3600.0  # the jobs of one run share one rating
 
+_COLUMNS = ["canary", "time", "model", "fingerprint", "reply", "finish_reason"]
+
 Canary = Mapping[str, str]
 
 
@@ -70,11 +72,12 @@ def tabulate_drift(judges: Sequence[str], records: Path, table: Path) -> None:
 
 def drift_rows(judge: str, records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return one row per canary: its first and last rating, and the models that gave them."""
-    frame = pd.DataFrame(records, columns=["canary", "time", "model", "fingerprint", "reply"])
+    frame = pd.DataFrame(records, columns=_COLUMNS)
     rows = []
     for canary, group in frame.sort_values("time").groupby("canary"):
         first, last = group.iloc[0], group.iloc[-1]
-        ratings = group["reply"].map(_rating)
+        said = zip(group["reply"], group["finish_reason"], strict=True)
+        ratings = pd.Series([_rating(*each) for each in said], dtype="float64")
         rows.append(
             {
                 "judge": judge,
@@ -92,8 +95,8 @@ def drift_rows(judge: str, records: Sequence[Mapping[str, Any]]) -> pd.DataFrame
     return pd.DataFrame(rows, columns=table_schema("judge_drift").names)
 
 
-def _rating(reply: Any) -> float:
-    rating = parse_rating(reply) if isinstance(reply, str) else None
+def _rating(reply: Any, finish_reason: Any) -> float:
+    rating = parse_rating(reply, finish_reason) if isinstance(reply, str) else None
     return float("nan") if rating is None else rating
 
 
@@ -102,7 +105,7 @@ def _folder(records: Path, judge: str) -> Path:
 
 
 def _record(request: JudgeRequest, reply: JudgeReply) -> dict[str, Any]:
-    fields = ("model", "fingerprint", "reply", "error")
+    fields = ("model", "fingerprint", "reply", "finish_reason", "error")
     return {"canary": request.key, "time": time.time()} | {
         name: getattr(reply, name) for name in fields
     }

@@ -12,12 +12,22 @@ from reset_tuning.tables import read_table
 
 METRIC = "instruction_following"
 LOWEST, HIGHEST = 1.0, 10.0
+_LENGTH = "length"  # the finish reason of a reply that was cut off
 
-_NUMBER = r"(-?\d+(?:\.\d+)?)"
-_OF_TEN = r"(?:\s*(?:/|out\s+of)\s*(\d+(?:\.\d+)?))?"
-_DOUBLE_BRACKETS = re.compile(rf"\[\[\s*{_NUMBER}{_OF_TEN}\s*\]\]")
-_RATING = re.compile(rf"\brating\b[*_]*\s*(?::|is|=)[*_\s\[(]*{_NUMBER}{_OF_TEN}", re.IGNORECASE)
-_BRACKETS = re.compile(rf"\[\s*{_NUMBER}{_OF_TEN}\s*\]")
+# Possessive: of "10-12" a part must not be read as "1".
+_NUMBER = r"(?P<number>-?\d++(?:\.\d++)?+)"
+_RANGE = r"(?:\s*(?:[-–—~]|to|or)\s*(?P<upper>\d+))?"
+_OF_TEN = r"(?:\s*(?:/|out\s+of)\s*(?P<total>\d+(?:\.\d+)?))?"
+_VALUE = _NUMBER + _RANGE + _OF_TEN
+_DOUBLE_BRACKETS = re.compile(rf"\[\[\s*{_VALUE}\s*\]\]")
+_RATING = re.compile(
+    r"\brating\b[*_]*\s*(?::|is|=)[*_\s]*"
+    rf"(?P<opened>[\[(]+)?[*_\s]*{_VALUE}(?(opened)[*_\s]*(?P<closed>[\])]))",
+    re.IGNORECASE,
+)
+_BRACKETS = re.compile(rf"\[\s*{_VALUE}\s*\]")
+_LEFT_OPEN = re.compile(r"\[\[[^\[\]]*$")
+_WORD = re.compile(r"[^\W_]")
 
 SCALES: dict[str, Callable[[float], float]] = {
     "minus_one_over_nine": lambda rating: (rating - 1) / 9,
@@ -25,12 +35,14 @@ SCALES: dict[str, Callable[[float], float]] = {
 }
 
 
-def parse_rating(reply: str) -> float | None:
+def parse_rating(reply: str, finish_reason: object = None) -> float | None:
     """Return the rating from 1 to 10 in a reply, or None when it holds none.
 
     The asked format [[x]] comes first, then "Rating: x", both at their last occurrence, since the
     prompt asks for the explanation before the rating; then [x], if it is the only number in single
-    brackets. A rating outside 1 to 10, or out of something other than 10, is no rating.
+    brackets. A rating outside 1 to 10, a range, or a rating out of something other than 10, is no
+    rating; nor is one that may be cut off: brackets left open, or a bare number at the end of a
+    reply with the `finish_reason` length.
 
     >>> parse_rating("Clear and correct. Rating: [[8.5]]")
     8.5
@@ -40,13 +52,21 @@ def parse_rating(reply: str) -> float | None:
     (7.0, 6.0)
     >>> parse_rating("[[11]]"), parse_rating("Rating: 4/5"), parse_rating("See [1] and [2].")
     (None, None, None)
+    >>> parse_rating("Rating: [[1"), parse_rating("Rating: 7-8")
+    (None, None)
+    >>> parse_rating("Rating: 1", "stop"), parse_rating("Rating: 1", "length")
+    (1.0, None)
     """
-    for pattern in (_DOUBLE_BRACKETS, _RATING):
-        found = pattern.findall(reply)
-        if found:
-            return _valid(*found[-1])
-    found = set(_BRACKETS.findall(reply))
-    return _valid(*found.pop()) if len(found) == 1 else None
+    if _LEFT_OPEN.search(reply):
+        return None
+    if found := list(_DOUBLE_BRACKETS.finditer(reply)):
+        return _valid(found[-1])
+    if found := list(_RATING.finditer(reply)):
+        last = found[-1]
+        may_go_on = not last["closed"] and not _WORD.search(reply, last.end())
+        return None if finish_reason == _LENGTH and may_go_on else _valid(last)
+    distinct = {match.groups(): match for match in _BRACKETS.finditer(reply)}
+    return _valid(*distinct.values()) if len(distinct) == 1 else None
 
 
 def parse_judgments(
@@ -93,12 +113,12 @@ def _score(reply: object, finish: object, error: object, scale: Callable[[float]
         return table.EMPTY_OUTPUT if kind == EMPTY_OUTPUT else Score(None, f"error:{kind}")
     if not isinstance(reply, str) or finish == CONTENT_FILTER:
         return table.REFUSED
-    rating = parse_rating(reply)
+    rating = parse_rating(reply, finish)
     return table.UNPARSED if rating is None else scored(scale(rating))
 
 
-def _valid(number: str, total: str) -> float | None:
-    rating = float(number)
-    if total and float(total) != HIGHEST:
+def _valid(match: re.Match[str]) -> float | None:
+    rating, total = float(match["number"]), match["total"]
+    if match["upper"] or (total and float(total) != HIGHEST):
         return None
     return rating if LOWEST <= rating <= HIGHEST else None

@@ -33,6 +33,8 @@ from reset_tuning.tables import read_table, write_table
         ("Rating: 2 at first sight, in the end Rating: 5", 5),
         ("[1] cites ref. Rating: 9", 9),
         ("Good. [8]", 8),
+        ("Rating: (7)", 7),
+        ("Rating: 10, on a scale of 1-10", 10),
     ],
 )
 def test_ratings_are_found(reply: str, rating: float) -> None:
@@ -55,10 +57,37 @@ def test_ratings_are_found(reply: str, rating: float) -> None:
         "[[A]]",
         "Rating: [[",
         "The rating scale has 10 steps",
+        "Rating: [[1",
+        "As in [[5]]. Rating: [[1",
+        "Rating: [[7.",
+        "Rating: [7",
+        "Rating: 7-8",
+        "Rating: 7 – 8.",
+        "Rating: 7 to 8",
+        "Rating: 10-12",
+        "Rating: 1-10: 7",
+        "Rating: [[7-8]]",
     ],
 )
 def test_what_is_no_rating_is_not_guessed(reply: str) -> None:
     assert parse_rating(reply) is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "rating"),
+    [
+        ("Rating: 1", None),
+        ("Rating: **8.", None),
+        ("Rating: 4/", None),
+        ("Rating: 2 at first. Rating: 1", None),
+        ("Rating: 8. It is go", 8),
+        ("Rating: [[8]]", 8),
+        ("Rating: [6]", 6),
+        ("Good. [8]", 8),
+    ],
+)
+def test_what_a_cut_reply_ends_with_is_no_rating(reply: str, rating: float | None) -> None:
+    assert parse_rating(reply, "length") == rating
 
 
 @given(st.text(), st.integers(2, 20), st.text(st.characters(exclude_characters="[]0123456789")))
@@ -70,6 +99,7 @@ def judgments(path: Path) -> Path:
     rows = [
         ("Rating: [[10]]", "stop", None),
         ("Rating: [[1]]", "length", None),
+        ("Rating: 1", "length", None),
         ("I cannot say.", "stop", None),
         (None, "content_filter", None),
         ("Rating: [[5]]", "content_filter", None),
@@ -90,8 +120,8 @@ def judgments(path: Path) -> Path:
 
 
 STATUSES = [
-    "ok", "ok", "unparsed", "refused", "refused", "refused", "empty_output", "error:rate_limit",
-    "error:invalid_reply",
+    "ok", "ok", "unparsed", "unparsed", "refused", "refused", "refused", "empty_output",
+    "error:rate_limit", "error:invalid_reply",
 ]  # fmt: skip
 
 
@@ -110,7 +140,7 @@ def test_every_failure_is_a_status_and_never_a_number(
     frame = both[both["metric"] == "instruction_following"].reset_index(drop=True)
     assert frame["status"].tolist() == STATUSES
     assert frame["value"].tolist()[:2] == [best, worst]
-    assert frame["value"][6] == 0.0
+    assert frame["value"][7] == 0.0
     assert [math.isnan(value) for value in frame["value"]] == [
         status not in ("ok", "empty_output") for status in STATUSES
     ]
@@ -119,12 +149,12 @@ def test_every_failure_is_a_status_and_never_a_number(
 
 def test_too_many_failures_stop_the_run(tmp_path: Path) -> None:
     raw = judgments(tmp_path / "raw.parquet")
-    with pytest.raises(InputError, match=r"66\.7% .*judges\.gpt-4\.max_failure_share"):
+    with pytest.raises(InputError, match=r"70\.0% .*judges\.gpt-4\.max_failure_share"):
         parse_judgments(raw, tmp_path / "s.parquet", "gpt-4", "rating_over_ten", 0.5)
     assert not (tmp_path / "s.parquet").exists()
-    parse_judgments(raw, tmp_path / "s.parquet", "gpt-4", "rating_over_ten", 0.7)
+    parse_judgments(raw, tmp_path / "s.parquet", "gpt-4", "rating_over_ten", 0.75)
     metadata = json.loads(pq.read_schema(tmp_path / "s.parquet").metadata[b"scorer"])
-    assert metadata["failure_share"] == pytest.approx(6 / 9, abs=1e-6)
+    assert metadata["failure_share"] == pytest.approx(7 / 10, abs=1e-6)
 
 
 def test_an_unknown_scale_is_refused(tmp_path: Path) -> None:
