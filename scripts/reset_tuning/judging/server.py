@@ -1,6 +1,8 @@
 """Where a judge is reached: a public endpoint, one of one's own, or a server the job starts."""
 
+import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -9,6 +11,7 @@ from reset_tuning.errors import InputError
 from reset_tuning.judging.local_server import running_server
 
 _DEFAULT_URL = "https://api.openai.com/v1"  # of the client, which also reads OPENAI_BASE_URL
+_HEADER_TEXT = re.compile(r"[!-~]+")  # printable ASCII without spaces
 NO_KEY = "none"  # the client insists on a key where the server wants none
 
 
@@ -19,20 +22,26 @@ class Endpoint(NamedTuple):
     api_key: str
 
     def hide_key(self, text: str) -> str:
-        """Return a text from the endpoint without the key, should it be in there."""
-        return text if self.api_key == NO_KEY else text.replace(self.api_key, "***")
+        """Return a text from the endpoint without the key, should it be in there, also escaped."""
+        if self.api_key == NO_KEY:
+            return text
+        for form in (self.api_key, repr(self.api_key)[1:-1], json.dumps(self.api_key)[1:-1]):
+            text = text.replace(form, "***")
+        return text
 
 
 @contextmanager
 def judge_endpoint(spec: Mapping[str, Any], judge: str) -> Iterator[Endpoint]:
     """Yield the endpoint of a judge, started for the time of the block when it names a `server`.
 
-    Raises InputError when the environment lacks the judge's key, which is read from there only and
-    is never logged.
+    Raises InputError when the environment lacks the judge's key, or holds one that cannot be sent;
+    it is read from there only and is never logged.
     """
     server = spec.get("server")
     if server is None:
-        yield Endpoint(spec.get("base_url"), _api_key(spec, judge))
+        variable = spec.get("api_key_variable")
+        key = read_key(variable, f"the judge {judge}") if variable else NO_KEY
+        yield Endpoint(spec.get("base_url"), key)
     elif server == "mini":
         from reset_tuning.mini.judge_server import running_judge_server
 
@@ -57,14 +66,21 @@ def endpoint_name(spec: Mapping[str, Any]) -> str:
     return url.rstrip("/")
 
 
-def _api_key(spec: Mapping[str, Any], judge: str) -> str:
-    variable = spec.get("api_key_variable")
-    if not variable:
-        return NO_KEY
-    key = os.environ.get(variable, "").strip()
+def read_key(variable: str, owner: str, environment: Mapping[str, str] | None = None) -> str:
+    """Return the key that an environment variable holds; `owner` is who needs it, for the message.
+
+    Raises InputError when there is none, or one that no HTTP header can carry: the error of an HTTP
+    client would repeat it.
+    """
+    key = (os.environ if environment is None else environment).get(variable, "").strip()
     if not key:
         raise InputError(
-            f"the judge {judge} takes its key from the environment variable {variable}, which is "
+            f"{owner} takes its key from the environment variable {variable}, which is "
             "not set: export it and start again (replies that were paid for are kept)"
+        )
+    if not _HEADER_TEXT.fullmatch(key):
+        raise InputError(
+            f"{owner} takes its key from the environment variable {variable}, which holds white "
+            "space, a line break or another character that no key has: export the key alone"
         )
     return key

@@ -17,6 +17,7 @@ from typing import Any
 
 from reset_tuning.errors import InputError
 from reset_tuning.experiment import Experiment
+from reset_tuning.judging.server import read_key
 from reset_tuning.planning.disk import MOST_STATES, training_need
 from reset_tuning.planning.models import BYTES_OF, ModelSizes, parameters_of
 from reset_tuning.planning.text import aligned
@@ -288,9 +289,11 @@ def judge_check(judge: str, spec: Mapping[str, Any], environment: Mapping[str, s
         return Check(label, OK, "a server that the job starts")
     if not variable:
         return Check(label, OK, "asks for no key")
-    if environment.get(variable, "").strip():
-        return Check(label, OK, f"its key is in {variable}")
-    return Check(label, FAILED, f"the environment variable {variable} is not set: export its key")
+    try:
+        read_key(variable, f"the judge {judge}", environment)
+    except InputError as error:
+        return Check(label, FAILED, str(error))
+    return Check(label, OK, f"its key is in {variable}")
 
 
 def source_check(dataset: str, source: Mapping[str, Any], raw: Path) -> Check:

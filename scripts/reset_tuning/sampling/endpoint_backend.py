@@ -9,7 +9,6 @@ whether it obeys them; one that ignores top-k or the temperature is refused.
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from reset_tuning.errors import InputError
 from reset_tuning.judging.client import Limits, ask_all, make_client
 from reset_tuning.judging.local_server import running_server
 from reset_tuning.judging.replies import InvalidReply, JudgeReply, json_object
-from reset_tuning.judging.server import NO_KEY, Endpoint
+from reset_tuning.judging.server import NO_KEY, Endpoint, read_key
 from reset_tuning.sampling.backend import LENGTH, STOP, Completed, Completion, Request, Setting
 
 if TYPE_CHECKING:
@@ -210,7 +209,9 @@ def endpoint_backend(
     limits = Limits(concurrency=means.concurrency)
     sends_text = settings.get("prompt_as") == "text"
     if "base_url" in settings:
-        endpoint = Endpoint(settings["base_url"], _key(means.api_key_variable))
+        variable = means.api_key_variable
+        key = NO_KEY if variable == NO_VARIABLE else read_key(variable, "generation.endpoint")
+        endpoint = Endpoint(settings["base_url"], key)
         check_served(endpoint, name, limits)
         yield EndpointBackend(endpoint, name, tokenizer, limits, sends_text)
     else:
@@ -243,15 +244,3 @@ def check_served(endpoint: Endpoint, name: str, limits: Limits) -> None:
             f"the generating endpoint {endpoint.base_url} serves {', '.join(served) or 'nothing'}, "
             f"not {name}: serve the checkpoint under that name or set generation.endpoint.model"
         )
-
-
-def _key(variable: str) -> str:
-    if variable == NO_VARIABLE:
-        return NO_KEY
-    key = os.environ.get(variable, "").strip()
-    if not key:
-        raise InputError(
-            f"generation.endpoint takes its key from the environment variable {variable}, which is "
-            "not set: export it and start again"
-        )
-    return key

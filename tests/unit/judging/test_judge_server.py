@@ -1,5 +1,6 @@
 """A server that the job starts: it answers, and it never outlives the job."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import yaml
 
 from helpers import ROOT
 from reset_tuning.errors import InputError
+from reset_tuning.judging import server
 from reset_tuning.judging.query import query_judge
 from reset_tuning.judging.server import endpoint_name, judge_endpoint
 from reset_tuning.tables import read_table
@@ -95,6 +97,27 @@ def test_the_server_of_a_killed_job_is_stopped() -> None:
 def test_a_server_that_does_not_come_up_is_one_sentence(server: dict, problem: str) -> None:
     with pytest.raises(InputError, match=problem), judge_endpoint(SPEC | {"server": server}, "x"):
         pass
+
+
+@pytest.mark.parametrize("key", ["sk-secret\nline", "sk secret", "sk-secret“", "sk-\x00secret"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_repeated(
+    key: str, write_outputs: Callable[..., tuple[Path, list[Path]]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(server.os, "environ", {"A_KEY": key})
+    spec = {"model": "m", "base_url": "http://127.0.0.1:9/v1", "api_key_variable": "A_KEY"}
+    files = write_outputs([("q", "a")])
+    with pytest.raises(InputError, match="variable A_KEY, which holds white space") as caught:
+        query_judge(*files, tmp_path / "x", "gpt-4", spec, {"system": "", "user": ""}, tmp_path)
+    assert "secret" not in str(caught.value)
+    assert not list(tmp_path.rglob("*.jsonl"))
+
+
+def test_a_key_is_hidden_in_every_form_that_a_message_gives_it() -> None:
+    key = "sk-'\"\\secret"
+    endpoint = server.Endpoint(None, key)
+    text = f"{key} {key!r} {json.dumps(key)}"
+    assert "secret" not in endpoint.hide_key(text)
 
 
 def test_replies_are_kept_by_command_and_not_by_port() -> None:

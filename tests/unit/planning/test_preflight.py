@@ -135,6 +135,7 @@ def test_a_judge_needs_its_key_only_when_it_is_asked() -> None:
     live = {"api_key_variable": "A_KEY"}
     assert judge_check("gpt-4", live, {}).verdict == FAILED
     assert judge_check("gpt-4", live, {"A_KEY": "secret"}).verdict == OK
+    assert judge_check("gpt-4", live, {"A_KEY": "secret\nkey"}).verdict == FAILED
     assert "secret" not in judge_check("gpt-4", live, {"A_KEY": "secret"}).detail
     assert judge_check("gpt-4", live | {"mode": "replay"}, {}).verdict == OK
     assert judge_check("gpt-4", {"server": "mini"}, {}).verdict == OK
