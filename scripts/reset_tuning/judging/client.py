@@ -35,7 +35,7 @@ class Limits:
     concurrency: int = 8
     attempts: int = 8  # with the pauses below about a minute, the period of most rate limits
     invalid_attempts: int = 3  # an unusable reply may have been paid for
-    timeout_seconds: float = 120.0
+    timeout_seconds: float = 120.0  # of one attempt as a whole, from sending to the last byte
     first_pause_seconds: float = 0.5
     longest_pause_seconds: float = 60.0
     requests_per_minute: float | None = None
@@ -168,13 +168,15 @@ async def _ask(job: _Job, request: JudgeRequest) -> JudgeReply:
 async def _attempt(job: _Job, request: JudgeRequest) -> JudgeReply | Failure:
     """Send one request once."""
     try:
-        raw = await request.send(job.client)
+        # The client's own limit is for each read: a server that drips would be waited for for ever.
+        async with asyncio.timeout(job.limits.timeout_seconds):
+            raw = await request.send(job.client)
         # An endpoint that repeats the key would have it written to the records and the tables.
         return request.read(job.endpoint.hide_key(raw.text))
     except InvalidReply as error:
         return Failure("invalid_reply", str(error))
-    except openai.APITimeoutError as error:
-        return Failure("timeout", str(error))
+    except (openai.APITimeoutError, TimeoutError):
+        return Failure("timeout", f"no whole reply in {job.limits.timeout_seconds:g} seconds")
     except openai.APIConnectionError as error:
         return Failure("connection", f"{error} {error.__cause__ or ''}")
     except openai.APIStatusError as error:

@@ -28,6 +28,7 @@ class Answer:
     body: str = field(default_factory=completion)
     headers: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    drips: bool = False  # the body is preceded by a space every 0.1 seconds, for 5 seconds
 
 
 @dataclass
@@ -66,13 +67,17 @@ def _handler(endpoint: Endpoint) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
                 return
             body = answer.body.encode()
+            length = len(body) + 50 * answer.drips
             self.send_response(answer.status)
             kind = "text/html" if answer.body.startswith("<") else "application/json"
-            headers = {"Content-Type": kind, "Content-Length": str(len(body))} | answer.headers
+            headers = {"Content-Type": kind, "Content-Length": str(length)} | answer.headers
             for name, value in headers.items():
                 self.send_header(name, value)
             with suppress(OSError):  # the client may have given up
                 self.end_headers()
+                for _ in range(50 if answer.drips else 0):
+                    self.wfile.write(b" ")
+                    time.sleep(0.1)
                 self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:

@@ -32,6 +32,7 @@ FAULTS = {
     "500": Answer(500, "oops"),
     "503 from a proxy": Answer(503, "<html>busy</html>"),
     "hang": Answer(seconds=1.6),
+    "slow drip": Answer(drips=True),
     "dropped connection": Answer(0),
     "truncated JSON": Answer(body=completion()[:50]),
     "HTML": Answer(body="<html>sign in</html>"),
