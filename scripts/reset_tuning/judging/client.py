@@ -12,7 +12,7 @@ import openai
 from reset_tuning.errors import InputError
 from reset_tuning.judging.pacing import Pace
 from reset_tuning.judging.prices import Budget, Price, Usage
-from reset_tuning.judging.replies import CONTENT_FILTER, InvalidReply, JudgeReply
+from reset_tuning.judging.replies import CONTENT_FILTER, InvalidReply, JudgeReply, unsent
 from reset_tuning.judging.requests import JudgeRequest
 from reset_tuning.judging.server import Endpoint
 from reset_tuning.scoring.progress import Progress
@@ -20,12 +20,14 @@ from reset_tuning.scoring.progress import Progress
 AUTHENTICATION = "authentication"
 QUOTA = "insufficient_quota"
 BUDGET = "budget"
+WRONG_MODEL = "wrong_model"
 NO_MODEL = "model_not_found"
 _TRANSIENT = ("rate_limit", "timeout", "connection", "server_error", "conflict")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _DETAIL_LENGTH = 300
 
 OnReply = Callable[[JudgeRequest, JudgeReply], None]
+IsExpected = Callable[[JudgeReply], bool]
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class _Job:
     progress: Progress
     pace: Pace
     budget: Budget
+    is_expected: IsExpected
     replies: dict[str, JudgeReply] = field(default_factory=dict)
     answered: bool = False
     rejected_keys: int = 0
@@ -76,6 +79,7 @@ def ask_all(
     budget: Budget | None = None,
     total: int = 0,
     done: str = "judged",
+    is_expected: IsExpected = lambda reply: True,
 ) -> dict[str, JudgeReply]:
     """Send distinct requests and return one reply by key for each of them.
 
@@ -83,12 +87,15 @@ def ask_all(
     for the log.
     `on_reply` is called for every outcome, at once, before the same worker sends its next request.
     No failure of the endpoint raises: a request without a reply has an `error` "type: detail". An
-    InputError of `on_reply` stops the sending and is raised.
+    InputError of `on_reply` stops the sending and is raised. A reply that is not `is_expected`
+    stops the sending too; what is in flight is waited for.
     """
     budget = budget or Budget(Price(), None, Usage())
     try:
         return asyncio.run(
-            _ask_all(requests, endpoint, limits, on_reply, budget, Progress(done, total))
+            _ask_all(
+                requests, endpoint, limits, on_reply, budget, Progress(done, total), is_expected
+            )
         )
     except* InputError as group:
         raise _first(group) from None
@@ -106,11 +113,12 @@ async def _ask_all(
     on_reply: OnReply,
     budget: Budget,
     progress: Progress,
+    is_expected: IsExpected,
 ) -> dict[str, JudgeReply]:
     client = make_client(endpoint, limits, openai.AsyncOpenAI, openai.DefaultAsyncHttpxClient)
     logging.info("asking %s", client.base_url)
     pace = Pace(limits.requests_per_minute, limits.tokens_per_minute)
-    job = _Job(client, limits, endpoint, on_reply, progress, pace, budget)
+    job = _Job(client, limits, endpoint, on_reply, progress, pace, budget, is_expected)
     queue = iter(requests)
     async with client, asyncio.TaskGroup() as workers:
         for _ in range(min(limits.concurrency, progress.total or limits.concurrency)):
@@ -148,11 +156,13 @@ async def _ask(job: _Job, request: JudgeRequest) -> JudgeReply:
         job.closed = BUDGET
     while True:
         if job.closed is not None:
-            return JudgeReply(request.model, error=f"{job.closed}: not sent, as others failed")
+            return unsent(request.model, job.closed)
         await job.pace.turn(request.prompt_tokens + request.max_tokens)
         outcome = await _attempt(job, request)
         if isinstance(outcome, JudgeReply):
             job.answered = True
+            if not job.is_expected(outcome):
+                job.closed = WRONG_MODEL
             return outcome
         attempt += 1
         _note(job, outcome)

@@ -1,10 +1,11 @@
 """From outputs to a judgment table: what is recorded is reused, the rest is asked once."""
 
 import logging
+import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from reset_tuning.judging.client import (
 )
 from reset_tuning.judging.prices import Budget, Price
 from reset_tuning.judging.records import Records
-from reset_tuning.judging.replies import BATCH, EMPTY_OUTPUT, LIVE, JudgeReply
+from reset_tuning.judging.replies import BATCH, EMPTY_OUTPUT, LIVE, JudgeReply, unsent
 from reset_tuning.judging.requests import JudgeRequest, build_request, in_parts
 from reset_tuning.judging.server import Endpoint, endpoint_name, judge_endpoint
 from reset_tuning.scoring.outputs import read_outputs
@@ -33,12 +34,14 @@ from reset_tuning.tables import write_table
 
 KIND = "instruction"
 MODES = ("live", "replay", "batch")
-WRONG_MODEL = "wrong_model"
 _CLAIMS_AT_ONCE = 64  # requests claimed before the records are read again
+_DATE = re.compile(r"-(\d{4}|\d{4}-\d{2}-\d{2})")  # of a snapshot: gpt-4-0613, gpt-4o-2024-08-06
 _LOOK_SECONDS = 1.0  # between two looks at what other jobs have answered
 
 # The endpoint is there and has read the request, which it will never take.
 _OF_THE_REQUEST = ("http_400", "http_413", "http_422")
+
+_ENDS_THE_JOB = (QUOTA, BUDGET, NO_MODEL)
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,7 @@ def query_judge(
     ]
     distinct = {item.key: item for item in requests if item}
     session = _Session(judge, spec, prompt, records, limits or Limits(), policy or Policy())
-    replies = {key: _named(reply, spec) for key, reply in session.replies(distinct).items()}
-    _check_models(replies, judge, spec)
+    replies = session.replies(distinct)
     not_sent = JudgeReply(spec["model"], error=EMPTY_OUTPUT)
     ordered = [replies[item.key] if item else not_sent for item in requests]
     _log_outcome(ordered, judge)
@@ -113,6 +115,7 @@ class _Session:
             )
         with Records(self.records, self.judge, requests.keys()) as records:
             records.refresh()
+            _check_models(records.replies, self.judge, self.spec)
             missing = [item for key, item in requests.items() if key not in records.replies]
             if self.policy.mode == "replay":
                 return self._recorded(requests, records)
@@ -120,14 +123,23 @@ class _Session:
             if missing:
                 n_known = len(records.replies)
                 asked = self._ask(missing, records, budget)
+                _check_models(records.replies, self.judge, self.spec)
                 self._check_answered(asked, budget, is_known=n_known > 0)
             return {key: records.replies.get(key) or asked[key] for key in requests}
 
     def _recorded(
         self, requests: Mapping[str, JudgeRequest], records: Records
     ) -> dict[str, JudgeReply]:
-        """Return what is on record, failures included, without asking anyone."""
-        known = records.failures | records.replies
+        """Return what is on record, without asking anyone.
+
+        Failures are included, other than those that end a job: they are no result of a request.
+        """
+        failures = {
+            key: reply
+            for key, reply in records.failures.items()
+            if reply.was_sent and reply.kind not in _ENDS_THE_JOB
+        }
+        known = failures | records.replies
         missing = requests.keys() - known.keys()
         if missing:
             raise InputError(
@@ -163,11 +175,14 @@ class _Session:
                 free = _unclaimed(missing, claims, records, elsewhere)
                 outcomes |= self._send(free, len(missing), endpoint, claims, records, budget)
                 missing = [item for item in elsewhere if item.key not in records.replies]
+                if stopped := _stopped(outcomes.values()):
+                    outcomes |= {item.key: unsent(item.model, stopped) for item in missing}
+                    break
                 if missing:
                     logging.info("%s: another job asks for %d replies", self.judge, len(missing))
                     time.sleep(_LOOK_SECONDS)
                     records.refresh(is_contended=True)
-            if self.policy.canaries and outcomes:
+            if self.policy.canaries and outcomes and not _stopped(outcomes.values()):
                 self._judge_canaries(endpoint, budget)
         return outcomes
 
@@ -181,17 +196,21 @@ class _Session:
         budget: Budget,
     ) -> dict[str, JudgeReply]:
         def finish(request: JudgeRequest, reply: JudgeReply) -> None:
-            records.store(request, reply)
+            if reply.was_sent:
+                records.store(request, reply)
             claims.release(request.key)
 
         if self.policy.mode == "live":
-            return ask_all(requests, endpoint, self.limits, finish, budget, total)
+            return ask_all(
+                requests, endpoint, self.limits, finish, budget, total,
+                is_expected=lambda reply: _is_asked_for(reply.model, self.spec),
+            )  # fmt: skip
         admitted, refused = [], {}
         for request in requests:
             if budget.admit(request):
                 admitted.append(request)
             else:
-                refused[request.key] = JudgeReply(request.model, error=f"{BUDGET}: not sent")
+                refused[request.key] = unsent(request.model, BUDGET)
         if not admitted:
             return refused
         with SentBatches(records.directory / "batches") as sent:
@@ -213,9 +232,11 @@ class _Session:
         `is_known` says that it answered other requests of this table before: then requests that it
         rejects for what they hold are rows with an error even when nothing else was asked.
         """
-        errors = [reply.error for reply in asked.values() if reply.error]
-        lasting = [error for error in errors if not _is_of_the_request(error)]
-        decisive = [error for error in errors if error.startswith((QUOTA, BUDGET, NO_MODEL))]
+        ends = (*_ENDS_THE_JOB, _stopped(asked.values()))
+        failed = [reply for reply in asked.values() if reply.error]
+        errors = [str(reply.error) for reply in failed]
+        lasting = [str(reply.error) for reply in failed if reply.kind not in _OF_THE_REQUEST]
+        decisive = [str(reply.error) for reply in failed if reply.kind in ends]
         is_silent = bool(errors) and len(errors) == len(asked) and (not is_known or bool(lasting))
         too_many = len(lasting) > self.policy.max_failure_share * max(len(asked), 1)
         if not (decisive or is_silent or too_many):
@@ -267,22 +288,19 @@ def _unclaimed(
                 yield request
 
 
-def _named(reply: JudgeReply, spec: Mapping[str, Any]) -> JudgeReply:
-    """Turn a reply of a model that nobody asked for into an error; it stays on record."""
-    if reply.error or _is_asked_for(reply.model, spec):
-        return reply
-    return replace(reply, error=f"{WRONG_MODEL}: {reply.model} answered")
-
-
 def _is_asked_for(model: str, spec: Mapping[str, Any]) -> bool:
     """Tell whether a reported model is the asked one, or a dated snapshot of it."""
     asked = [spec["model"], *spec.get("accept_models", ())]
-    return any(model == name or model.startswith(f"{name}-") for name in asked)
+    return any(
+        model == name or (model.startswith(name) and _DATE.fullmatch(model, len(name)))
+        for name in asked
+    )
 
 
 def _check_models(replies: Mapping[str, JudgeReply], judge: str, spec: Mapping[str, Any]) -> None:
+    """Raise InputError when a model replied that nobody asked for; its replies stay on record."""
     name = f"judges.{judge}"
-    wrong = {r.model for r in replies.values() if r.error and r.error.startswith(WRONG_MODEL)}
+    wrong = {reply.model for reply in replies.values() if not _is_asked_for(reply.model, spec)}
     if wrong:
         raise InputError(
             f"{name}.model is {spec['model']}, but {', '.join(sorted(wrong))} answered: "
@@ -291,12 +309,13 @@ def _check_models(replies: Mapping[str, JudgeReply], judge: str, spec: Mapping[s
         )
 
 
-def _is_of_the_request(error: str) -> bool:
-    return error.split(":")[0] in _OF_THE_REQUEST
+def _stopped(replies: Iterable[JudgeReply]) -> str | None:
+    """Return the kind of failure for which requests were not sent, if there are such."""
+    return next((reply.kind for reply in replies if not reply.was_sent), None)
 
 
 def _log_outcome(replies: list[JudgeReply], judge: str) -> None:
-    kinds = Counter(reply.error.split(":")[0] for reply in replies if reply.error)
+    kinds = Counter(reply.kind for reply in replies if reply.kind)
     for kind, count in sorted(kinds.items()):
         logging.warning("%s: %d of %d rows: %s", judge, count, len(replies), kind)
 

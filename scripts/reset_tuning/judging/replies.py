@@ -33,6 +33,25 @@ class JudgeReply:
     response: str | None = None
     via: str = LIVE
 
+    @property
+    def kind(self) -> str | None:
+        """The type of the error."""
+        return self.error.split(":")[0] if self.error else None
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether the endpoint was asked at all."""
+        return self.error != _unsent(self.kind)
+
+
+def unsent(model: str, kind: str) -> JudgeReply:
+    """Return what a request comes to that was not sent, as others had failed with this `kind`."""
+    return JudgeReply(model, error=_unsent(kind))
+
+
+def _unsent(kind: str | None) -> str:
+    return f"{kind}: not sent, as others failed"
+
 
 def read_response(text: str, requested_model: str) -> JudgeReply:
     """Read the body of a successful HTTP response; raise InvalidReply when it is no completion.

@@ -66,6 +66,7 @@ def _handler(endpoint: Endpoint) -> type[BaseHTTPRequestHandler]:
             if answer.status == 0:
                 self.close_connection = True
                 return
+            self.close_connection |= answer.drips
             body = answer.body.encode()
             length = len(body) + 50 * answer.drips
             self.send_response(answer.status)

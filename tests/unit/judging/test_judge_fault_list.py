@@ -110,9 +110,13 @@ def test_another_model_than_the_asked_one_stops_the_job_and_stays_on_record(
     endpoint.script = [Answer(), Answer(body=completion().replace("judge-2024", "cheap"))]
     with pytest.raises(InputError, match=r"but cheap answered: .*accept_models"):
         ask(files, spec, tmp_path)
-    assert len(endpoint.bodies) == ROWS
+    sent = len(endpoint.bodies)
+    assert sent <= 2 + LIMITS.concurrency, "nothing was sent after the first such reply"
+    with pytest.raises(InputError, match="but cheap answered"):
+        ask(files, spec, tmp_path)
+    assert len(endpoint.bodies) == sent, "the records say it already"
     assert ask(files, spec | {"accept_models": ["cheap"]}, tmp_path)["error"].isna().all()
-    assert len(endpoint.bodies) == ROWS
+    assert len(endpoint.bodies) == ROWS, "what was in flight was kept"
 
 
 def test_a_refused_connection_is_waited_for(files: Any, tmp_path: Path) -> None:

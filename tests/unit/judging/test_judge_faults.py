@@ -213,6 +213,25 @@ def test_a_replay_needs_no_endpoint_and_gives_the_same_bytes(
         query(files, spec, tmp_path, mode="offline")
 
 
+@pytest.mark.parametrize("cause", ["quota", "budget"])
+def test_a_run_that_was_stopped_is_not_replayed_as_if_it_were_whole(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path, cause: str
+) -> None:
+    files = write_outputs([("q", str(number)) for number in range(9)])
+    policy: dict[str, Any] = {}
+    endpoint.script = [Answer()] * 5
+    if cause == "quota":
+        endpoint.default = Answer(429, '{"error": {"message": "no", "code": "insufficient_quota"}}')
+    else:
+        price = {"prompt": 0.0, "completion": 1e6}
+        policy = {"price": price, "max_budget": 512 + 4 * 5}
+    with pytest.raises(InputError, match="left 4 of 9 requests"):
+        query(files, spec, tmp_path, canaries=CANARIES, **policy)
+    assert len(endpoint.bodies) == (6 if cause == "quota" else 5), "no canary was sent either"
+    with pytest.raises(InputError, match="lacks 4 of 9 replies"):
+        query(files, spec, tmp_path, mode="replay")
+
+
 def test_a_budget_stops_before_the_request_that_could_pass_it(
     write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
 ) -> None:

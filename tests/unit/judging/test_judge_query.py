@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,34 @@ def test_a_judge_without_a_key_may_say_none(
     endpoint.default = Answer(body=completion("There is none better. Rating: [[9]]"))
     frame = query(write_outputs([("q", "a")]), spec, tmp_path / "records")
     assert frame["reply"].tolist() == ["There is none better. Rating: [[9]]"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answering", "is_accepted"),
+    [
+        ("gpt-4o", "gpt-4o", True),
+        ("gpt-4o", "gpt-4o-2024-08-06", True),
+        ("gpt-4", "gpt-4-0613", True),
+        ("gpt-4o", "gpt-4o-mini", False),
+        ("gpt-4o", "gpt-4o-mini-2024-07-18", False),
+        ("gpt-4", "gpt-4-1106-preview", False),
+        ("gpt-4", "gpt-4.1-2025-04-14", False),
+        ("gpt-4", "gpt-4-32k-0613", False),
+        ("gpt-4", "gpt-4o-0613", False),
+    ],
+)
+def test_only_a_dated_snapshot_answers_under_another_name(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path,
+    asked: str, answering: str, is_accepted: bool,
+) -> None:  # fmt: skip
+    endpoint.default = Answer(body=completion().replace("judge-2024", answering))
+    files = write_outputs([("q", "a")])
+    if is_accepted:
+        frame = query(files, spec | {"model": asked}, tmp_path / "records")
+        assert frame["model"].tolist() == [answering]
+    else:
+        with pytest.raises(InputError, match=f"but {re.escape(answering)} answered"):
+            query(files, spec | {"model": asked}, tmp_path / "records")
 
 
 def test_endpoints_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
