@@ -19,7 +19,15 @@ import openai
 
 from reset_tuning.errors import InputError
 from reset_tuning.journal import Journal
-from reset_tuning.judging.client import Limits, OnReply, make_client
+from reset_tuning.judging.client import (
+    DETAIL_LENGTH,
+    NO_MODEL,
+    Limits,
+    OnReply,
+    failure_kind,
+    is_gone,
+    make_client,
+)
 from reset_tuning.judging.replies import BATCH, InvalidReply, JudgeReply, read_response
 from reset_tuning.judging.requests import JudgeRequest, in_parts
 from reset_tuning.judging.server import Endpoint
@@ -105,7 +113,11 @@ def ask_batch(
                     on_reply(request, reply)
                 sent.collected(one.digest, [request.key for request in one.requests])
         except openai.OpenAIError as error:
-            detail = " ".join(endpoint.hide_key(str(error)).split())[:300]
+            detail = " ".join(endpoint.hide_key(str(error)).split())[:DETAIL_LENGTH]
+            if _is_of_the_model(error):
+                left = [request for request in requests if request.key not in replies]
+                gone = f"{NO_MODEL}: {detail}"
+                return replies | {r.key: JudgeReply(r.model, error=gone) for r in left}
             raise InputError(
                 f"the batch API at {client.base_url} failed ({type(error).__name__}: {detail}): "
                 "start again, a batch that was sent is found there; or set the judge's mode to live"
@@ -190,18 +202,42 @@ def _collect(
             request = missing.pop(record["custom_id"], None)
             if request is not None:
                 yield request, _reply(record, request)
+    reason = _reason(batch)
     for request in missing.values():
-        yield request, JudgeReply(request.model, error=f"batch_{batch.status}: not answered")
+        yield request, JudgeReply(request.model, error=endpoint.hide_key(reason))
+
+
+def _reason(batch: Any) -> str:
+    """Return why a batch has left requests out, in the provider's words where it has some."""
+    errors = (batch.errors and batch.errors.data) or []
+    kind = NO_MODEL if any(is_gone((error.code,)) for error in errors) else f"batch_{batch.status}"
+    said = "; ".join(dict.fromkeys(str(error.message or error.code) for error in errors))
+    return f"{kind}: {' '.join(said.split())[:DETAIL_LENGTH] or 'not answered'}"
 
 
 def _reply(record: dict[str, Any], request: JudgeRequest) -> JudgeReply:
     response, error = record.get("response") or {}, record.get("error") or {}
     status, body = response.get("status_code"), response.get("body")
     if error or status in _REFUSED_STATUSES or body is None:
-        detail = json.dumps(error or body)[:300]
-        kind = f"http_{status}" if status else "batch_error"
+        detail = json.dumps(error or body)[:DETAIL_LENGTH]
+        kind = _kind(status, body) if status else "batch_error"
         return JudgeReply(request.model, error=f"{kind}: {detail}")
     try:
         return replace(read_response(json.dumps(body), request.model), via=BATCH)
     except InvalidReply as invalid:
         return JudgeReply(request.model, error=f"invalid_reply: {invalid}")
+
+
+def _kind(status: int, body: Any) -> str:
+    """Name a failed HTTP status inside a batch; the client does so for a live one."""
+    error = body.get("error") if isinstance(body, dict) else None
+    error = error if isinstance(error, dict) else {"message": error}
+    names = (error.get("code"), error.get("type"))
+    kind = failure_kind(status, names, str(error.get("message")))
+    return kind if kind == NO_MODEL else f"http_{status}"
+
+
+def _is_of_the_model(error: openai.OpenAIError) -> bool:
+    if not isinstance(error, openai.APIStatusError):
+        return False
+    return failure_kind(error.status_code, (error.code, error.type), error.message) == NO_MODEL

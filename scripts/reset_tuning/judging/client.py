@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,9 +23,12 @@ QUOTA = "insufficient_quota"
 BUDGET = "budget"
 WRONG_MODEL = "wrong_model"
 NO_MODEL = "model_not_found"
+# How OpenAI, vLLM and Azure name a model that is not (or no longer) there.
+_GONE = ("model_not_found", "model_deprecated", "NotFoundError", "DeploymentNotFound")
+_OF_A_MODEL = re.compile(r"\b(model|deployment)\b", re.IGNORECASE)
 _TRANSIENT = ("rate_limit", "timeout", "connection", "server_error", "conflict")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_DETAIL_LENGTH = 300
+DETAIL_LENGTH = 300
 
 OnReply = Callable[[JudgeRequest, JudgeReply], None]
 IsExpected = Callable[[JudgeReply], bool]
@@ -167,7 +171,7 @@ async def _ask(job: _Job, request: JudgeRequest) -> JudgeReply:
         attempt += 1
         _note(job, outcome)
         if attempt >= _attempts(outcome, job.limits):
-            detail = " ".join(job.endpoint.hide_key(outcome.detail).split())[:_DETAIL_LENGTH]
+            detail = " ".join(job.endpoint.hide_key(outcome.detail).split())[:DETAIL_LENGTH]
             return JudgeReply(request.model, error=f"{outcome.kind}: {detail}")
         pause = _pause(job.limits, outcome, attempt, request.key)
         if outcome.retry_after is not None:
@@ -192,24 +196,32 @@ async def _attempt(job: _Job, request: JudgeRequest) -> JudgeReply | Failure:
     except openai.APIStatusError as error:
         if CONTENT_FILTER in (error.code or ""):  # some endpoints refuse a prompt with status 400
             return JudgeReply(request.model, finish_reason=CONTENT_FILTER)
-        return Failure(_kind(error), str(error), _retry_after(error))
+        kind = failure_kind(error.status_code, (error.code, error.type), error.message)
+        return Failure(kind, str(error), _retry_after(error))
     except (openai.OpenAIError, ValueError) as error:
         return Failure("invalid_reply", f"{type(error).__name__}: {error}")
 
 
-def _kind(error: openai.APIStatusError) -> str:
-    """Name a failed HTTP status."""
-    status = error.status_code
+def is_gone(names: Iterable[object]) -> bool:
+    """Tell whether an error's code or type says that the model is not there."""
+    return not set(_GONE).isdisjoint(names)
+
+
+def failure_kind(status: int, names: Iterable[object], message: str) -> str:
+    """Name a failed HTTP status, given the error's code and type (`names`) and its message."""
+    names = set(map(str, names))
+    if status in (403, 404) and is_gone(names):
+        return NO_MODEL
+    if status == 404 and _OF_A_MODEL.search(message):
+        return NO_MODEL
     if status in (401, 403):
         return AUTHENTICATION
-    if QUOTA in (error.code, error.type):
+    if QUOTA in names:
         return QUOTA
-    if status == 404 and NO_MODEL in (error.code, error.type):
-        return NO_MODEL
     if status >= 500:
         return "server_error"
-    names = {408: "timeout", 409: "conflict", 429: "rate_limit"}
-    return names.get(status, f"http_{status}")
+    kinds = {408: "timeout", 409: "conflict", 429: "rate_limit"}
+    return kinds.get(status, f"http_{status}")
 
 
 def _attempts(failure: Failure, limits: Limits) -> int:
@@ -221,7 +233,7 @@ def _attempts(failure: Failure, limits: Limits) -> int:
 
 def _note(job: _Job, failure: Failure) -> None:
     """Stop sending when the account is empty, the model gone, or the key never once accepted."""
-    if failure.kind == QUOTA or (failure.kind == NO_MODEL and not job.answered):
+    if failure.kind in (QUOTA, NO_MODEL):
         job.closed = failure.kind
     elif failure.kind == AUTHENTICATION and not job.answered:
         job.rejected_keys += 1

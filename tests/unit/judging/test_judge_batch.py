@@ -38,6 +38,9 @@ class Provider:
     lost: str | None = None
     answered: int = 0  # requests of a lost batch that were answered before it was lost
     refused: tuple[str, ...] = ()
+    refusal: tuple[int, Any] = (400, {"error": "no"})
+    errors: list[dict[str, Any]] = field(default_factory=list)  # of a batch that failed
+    takes_batches: bool = True
 
     def upload(self, body: bytes) -> dict[str, Any]:
         content = re.search(rb"filename=\"requests.jsonl\".*?\r\n\r\n(.*?)\r\n--", body, re.S)
@@ -58,6 +61,7 @@ class Provider:
         batch["looks"] += 1
         if batch["looks"] >= self.looks:
             batch["status"] = self.lost or "completed"
+            batch["errors"] = {"object": "list", "data": self.errors}
             batch["output_file_id"] = f"{name}-output"
             self.files[f"{name}-output"] = "\n".join(self._answers(batch))
         return batch
@@ -72,8 +76,9 @@ class Provider:
         for line in lines[: self.answered] if self.lost else lines:
             request = json.loads(line)
             text = request["body"]["messages"][1]["content"]
-            status = 400 if any(text.endswith(word) for word in self.refused) else 200
-            body = {"error": "no"} if status == 400 else json.loads(completion(f"{text} [[6]]"))
+            is_refused = any(text.endswith(word) for word in self.refused)
+            status, body = self.refusal if is_refused else (200, None)
+            body = body or json.loads(completion(f"{text} [[6]]"))
             response = {"status_code": status, "request_id": "r", "body": body}
             yield json.dumps({"custom_id": request["custom_id"], "response": response})
 
@@ -86,7 +91,11 @@ def provider() -> Iterator[Provider]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             is_file = self.path.endswith("/files")
-            self.send(state.upload(body) if is_file else state.create(json.loads(body)))
+            if is_file or state.takes_batches:
+                self.send(state.upload(body) if is_file else state.create(json.loads(body)))
+            else:
+                error = {"code": "DeploymentNotFound", "message": "The API does not exist"}
+                self.send({"error": error}, 404)
 
         def do_GET(self) -> None:
             *_, kind, name = self.path.split("?")[0].split("/")
@@ -98,9 +107,9 @@ def provider() -> Iterator[Provider]:
             else:
                 self.send(state.look(name))
 
-        def send(self, content: Any) -> None:
+        def send(self, content: Any, status: int = 200) -> None:
             body = (content if isinstance(content, str) else json.dumps(content)).encode()
-            self.send_response(200)
+            self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -165,6 +174,38 @@ def test_a_lost_batch_is_sent_again_by_the_next_job(
     provider.lost = None
     assert query(files, provider, tmp_path)["error"].isna().all()
     assert len(provider.batches) == 2
+
+
+def test_the_providers_reason_is_told(
+    write_outputs: Write, provider: Provider, tmp_path: Path
+) -> None:
+    files = write_outputs([("q", "a"), ("q", "b")])
+    provider.lost = "failed"
+    provider.errors = [{"code": "token_limit_exceeded", "message": "Enqueued token limit reached"}]
+    with pytest.raises(InputError, match="batch_failed: Enqueued token limit reached"):
+        query(files, provider, tmp_path)
+
+
+@pytest.mark.parametrize("place", ["batch", "line"])
+def test_a_model_that_is_gone_is_told_of_a_batch_too(
+    write_outputs: Write, provider: Provider, tmp_path: Path, place: str
+) -> None:
+    error = {"code": "model_not_found", "message": "The model does not exist"}
+    if place == "batch":
+        provider.lost, provider.errors = "failed", [error]
+    else:
+        provider.refused, provider.refusal = ("a", "b"), (404, {"error": error})
+    files = write_outputs([("q", text) for text in "abc"])
+    with pytest.raises(InputError, match=r"The model does not exist.*model judge is not served"):
+        query(files, provider, tmp_path)
+
+
+def test_a_provider_that_takes_no_batch_of_the_model_is_told(
+    write_outputs: Write, provider: Provider, tmp_path: Path
+) -> None:
+    provider.takes_batches = False
+    with pytest.raises(InputError, match=r"judges\.gpt-4\.model judge is not served"):
+        query(write_outputs([("q", "a")]), provider, tmp_path)
 
 
 # A job in batch mode that is killed when it has stored two replies.

@@ -261,15 +261,33 @@ def test_an_answer_of_another_model_is_told_and_kept(
     assert len(endpoint.bodies) == 1
 
 
+def error_of(message: str, **fields: Any) -> str:
+    return json.dumps({"error": {"message": message, "param": None} | fields})
+
+
+GONE = {
+    "OpenAI": Answer(404, error_of("no such model", code="model_not_found")),
+    "OpenAI, no access": Answer(403, error_of("no access to model x", code="model_not_found")),
+    "OpenAI, deprecated": Answer(404, error_of("x is deprecated", code="model_deprecated")),
+    "vLLM": Answer(404, error_of("`x` does not exist.", type="NotFoundError", code=404)),
+    "older vLLM": Answer(
+        404, json.dumps({"object": "error", "message": "x", "type": "NotFoundError", "code": 404})
+    ),
+    "Azure": Answer(404, error_of("The API does not exist.", code="DeploymentNotFound")),
+    "another": Answer(404, error_of("model 'x' not found, try pulling it first")),
+}
+
+
+@pytest.mark.parametrize("name", GONE)
 def test_a_model_that_is_gone_names_the_key_and_the_deviation(
-    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path, name: str
 ) -> None:
-    gone = '{"error": {"message": "no such model", "code": "model_not_found"}}'
-    endpoint.default = Answer(404, gone)
-    files = write_outputs([("q", str(number)) for number in range(5)])
-    with pytest.raises(InputError, match=r"judges\.gpt-4\.model judge is not served .*deviations"):
+    endpoint.script, endpoint.default = [Answer()] * 2, GONE[name]
+    files = write_outputs([("q", str(number)) for number in range(9)])
+    sentence = r"judges\.gpt-4\.model judge is not served .*deviations"
+    with pytest.raises(InputError, match=sentence) as caught:
         query(files, spec, tmp_path)
-    assert len(endpoint.bodies) == 1
+    assert len(endpoint.bodies) == 3 and "key" not in str(caught.value)
 
 
 def test_too_many_passing_failures_stop_the_job_and_few_are_rows(

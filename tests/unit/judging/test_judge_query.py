@@ -141,11 +141,9 @@ def test_a_rejected_key_ends_the_job_in_one_sentence(
 def test_a_judge_that_never_answers_ends_the_job_in_one_sentence(
     write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    endpoint.default = Answer(404, '{"error": {"message": "no such model"}}')
+    endpoint.default = Answer(404, '{"error": {"message": "no such page"}}')
     files = write_outputs([("q", str(i)) for i in range(3)])
-    sentence = (
-        r"the judge gpt-4 left 3 of 3 requests .*http_404.*no such model.*stay in the records"
-    )
+    sentence = r"the judge gpt-4 left 3 of 3 requests .*http_404.*no such page.*stay in the records"
     with pytest.raises(InputError, match=sentence) as caught:
         query(files, spec, tmp_path / "records")
     assert "\n" not in str(caught.value)
