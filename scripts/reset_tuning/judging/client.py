@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+import math
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +29,8 @@ NO_MODEL = "model_not_found"
 # How OpenAI, vLLM and Azure name a model that is not (or no longer) there.
 _GONE = ("model_not_found", "model_deprecated", "NotFoundError", "DeploymentNotFound")
 _OF_A_MODEL = re.compile(r"\b(model|deployment)\b", re.IGNORECASE)
+# The endpoint is there and has read the request, which it will never take.
+OF_THE_REQUEST = ("http_400", "http_413", "http_422")
 _TRANSIENT = ("rate_limit", "timeout", "connection", "server_error", "conflict")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DETAIL_LENGTH = 300
@@ -44,6 +49,8 @@ class Limits:
     timeout_seconds: float = 120.0  # of one attempt as a whole, from sending to the last byte
     first_pause_seconds: float = 0.5
     longest_pause_seconds: float = 60.0
+    longest_asked_seconds: float = 600.0  # of a pause that the endpoint asks for
+    give_up_after: int = 16  # requests in a row that came to nothing: then no more are sent
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None  # of prompts and of the longest replies they may get
 
@@ -72,6 +79,7 @@ class _Job:
     replies: dict[str, JudgeReply] = field(default_factory=dict)
     answered: bool = False
     rejected_keys: int = 0
+    in_vain: int = 0  # requests in a row that came to nothing
     closed: str | None = None  # the failure that every further request would meet too
 
 
@@ -164,13 +172,14 @@ async def _ask(job: _Job, request: JudgeRequest) -> JudgeReply:
         await job.pace.turn(request.prompt_tokens + request.max_tokens)
         outcome = await _attempt(job, request)
         if isinstance(outcome, JudgeReply):
-            job.answered = True
+            job.answered, job.in_vain = True, 0
             if not job.is_expected(outcome):
                 job.closed = WRONG_MODEL
             return outcome
         attempt += 1
         _note(job, outcome)
         if attempt >= _attempts(outcome, job.limits):
+            _note_loss(job, outcome)
             detail = " ".join(job.endpoint.hide_key(outcome.detail).split())[:DETAIL_LENGTH]
             return JudgeReply(request.model, error=f"{outcome.kind}: {detail}")
         pause = _pause(job.limits, outcome, attempt, request.key)
@@ -241,23 +250,45 @@ def _note(job: _Job, failure: Failure) -> None:
             job.closed = AUTHENTICATION
 
 
+def _note_loss(job: _Job, failure: Failure) -> None:
+    """Stop sending when request after request comes to nothing: the endpoint is down."""
+    job.in_vain += failure.kind not in OF_THE_REQUEST
+    if job.in_vain >= job.limits.give_up_after and job.closed is None:
+        job.closed = failure.kind
+        logging.warning("%d requests in a row came to nothing: no more are sent", job.in_vain)
+
+
 def _pause(limits: Limits, failure: Failure, attempt: int, key: str) -> float:
     """Return the seconds to wait: what the endpoint asks for, or twice as long every time."""
     if failure.retry_after is not None:
-        return min(failure.retry_after, limits.longest_pause_seconds)
+        return min(failure.retry_after, limits.longest_asked_seconds)
     pause = min(limits.first_pause_seconds * 2 ** (attempt - 1), limits.longest_pause_seconds)
     # Spread by content, so that requests refused together do not come back together.
     return pause * (0.75 + 0.5 * int(key[:4], 16) / 0xFFFF)
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:
+    """Return the seconds that the endpoint asks to wait, which may be given as a date."""
     headers = error.response.headers
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+    for name, seconds in (("retry-after-ms", _milliseconds), ("retry-after", _seconds)):
         try:
-            return max(float(headers[name]) * unit, 0.0)
+            wait = seconds(headers[name])
         except (KeyError, ValueError):
             continue
+        if not math.isnan(wait):
+            return max(wait, 0.0)
     return None
+
+
+def _milliseconds(text: str) -> float:
+    return float(text) / 1000
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return parsedate_to_datetime(text).timestamp() - time.time()
 
 
 def _is_loopback(base_url: str | None) -> bool:

@@ -19,6 +19,7 @@ from reset_tuning.judging.client import (
     AUTHENTICATION,
     BUDGET,
     NO_MODEL,
+    OF_THE_REQUEST,
     QUOTA,
     Limits,
     ask_all,
@@ -38,8 +39,6 @@ _CLAIMS_AT_ONCE = 64  # requests claimed before the records are read again
 _DATE = re.compile(r"-(\d{4}|\d{4}-\d{2}-\d{2})")  # of a snapshot: gpt-4-0613, gpt-4o-2024-08-06
 _LOOK_SECONDS = 1.0  # between two looks at what other jobs have answered
 
-# The endpoint is there and has read the request, which it will never take.
-_OF_THE_REQUEST = ("http_400", "http_413", "http_422")
 
 _ENDS_THE_JOB = (QUOTA, BUDGET, NO_MODEL)
 
@@ -235,17 +234,20 @@ class _Session:
         ends = (*_ENDS_THE_JOB, _stopped(asked.values()))
         failed = [reply for reply in asked.values() if reply.error]
         errors = [str(reply.error) for reply in failed]
-        lasting = [str(reply.error) for reply in failed if reply.kind not in _OF_THE_REQUEST]
+        lasting = [str(reply.error) for reply in failed if reply.kind not in OF_THE_REQUEST]
         decisive = [str(reply.error) for reply in failed if reply.kind in ends]
         is_silent = bool(errors) and len(errors) == len(asked) and (not is_known or bool(lasting))
         too_many = len(lasting) > self.policy.max_failure_share * max(len(asked), 1)
         if not (decisive or is_silent or too_many):
             return
         first = (decisive or lasting or errors)[0]
+        n_unsent = sum(not reply.was_sent for reply in failed)
+        count = f"{len(errors)} of {len(asked)} requests without a reply"
+        count += f", {n_unsent} of them not sent" if n_unsent else ""
         raise InputError(
-            f"the judge {self.judge} left {len(errors)} of {len(asked)} requests without a reply "
-            f"({first}): {self._advice(first, errors, budget)} and start again; replies already "
-            "received stay in the records"
+            f"the judge {self.judge} left {count} ({first}): "
+            f"{self._advice(first, errors, budget)} and start again; replies already received stay "
+            "in the records"
         )
 
     def _advice(self, first: str, errors: Sequence[str], budget: Budget) -> str:

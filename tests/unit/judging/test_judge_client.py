@@ -2,12 +2,15 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from email.utils import formatdate
 
 import pytest
 from scripted import Answer, Endpoint, completion
 
 from reset_tuning.errors import InputError
+from reset_tuning.judging import client
 from reset_tuning.judging.client import Limits, ask_all
+from reset_tuning.judging.pacing import Pace
 from reset_tuning.judging.prices import Budget, Price, Usage
 from reset_tuning.judging.replies import JudgeReply
 from reset_tuning.judging.requests import JudgeRequest
@@ -188,6 +191,34 @@ def test_a_pause_that_the_endpoint_asks_for_holds_all_requests(endpoint: Endpoin
     ask(endpoint, *"abcd", limits=Limits(concurrency=1, first_pause_seconds=0))
     assert time.monotonic() - began >= 0.4
     assert len(endpoint.bodies) == 5
+
+
+def test_a_pause_may_be_asked_for_as_a_date(endpoint: Endpoint) -> None:
+    date = formatdate(time.time() + 2, usegmt=True)  # in whole seconds
+    endpoint.script = [Answer(429, error_body("slow", "rate_limit"), {"retry-after": date})]
+    began = time.monotonic()
+    (reply,) = ask(endpoint, limits=Limits(first_pause_seconds=0))
+    assert reply.error is None and 0.9 <= time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("300", 300), ("86400", 600), ("inf", 600), ("-5", 0), ("nan", None), ("soon", None),
+     (formatdate(time.time() - 60, usegmt=True), 0)],
+)  # fmt: skip
+def test_pauses_are_kept_up_to_ten_minutes(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, header: str, seconds: float | None
+) -> None:
+    held: list[float] = []
+    monkeypatch.setattr(Pace, "hold", lambda pace, seconds: held.append(seconds))
+
+    async def no_time(seconds: float) -> None:
+        pass
+
+    monkeypatch.setattr(client.asyncio, "sleep", no_time)
+    endpoint.script = [Answer(429, error_body("slow", "rate_limit"), {"retry-after": header})]
+    assert ask(endpoint)[0].error is None
+    assert held == ([] if seconds is None else [seconds])
 
 
 def test_rates_are_kept(endpoint: Endpoint) -> None:

@@ -290,6 +290,32 @@ def test_a_model_that_is_gone_names_the_key_and_the_deviation(
     assert len(endpoint.bodies) == 3 and "key" not in str(caught.value)
 
 
+@pytest.mark.parametrize("answer", [Answer(0), Answer(503, "busy"), Answer(401, "who?")])
+def test_an_endpoint_that_dies_is_not_asked_for_ever(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path, answer: Answer
+) -> None:
+    files = write_outputs([("q", str(number)) for number in range(200)])
+    endpoint.script, endpoint.default = [Answer()] * 5, answer
+    sentence = r"left 195 of 200 requests without a reply, 179 of them not sent .*check"
+    with pytest.raises(InputError, match=sentence) as caught:
+        query(files, spec, tmp_path, canaries=CANARIES)
+    attempts = 1 if answer.status == 401 else 2
+    assert len(endpoint.bodies) == 5 + 16 * attempts and "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="lacks 179 of 200 replies"):
+        query(files, spec, tmp_path, mode="replay")
+    endpoint.default = Answer()
+    assert query(files, spec, tmp_path)["error"].isna().all()
+    assert len(endpoint.bodies) == 5 + 16 * attempts + 195
+
+
+def test_requests_that_are_refused_for_what_they_hold_do_not_stop_the_job(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
+) -> None:
+    files = write_outputs([("q", str(number)) for number in range(40)])
+    endpoint.script = [Answer(), *[Answer(400, error_of("too long"))] * 30]
+    assert query(files, spec, tmp_path)["error"].notna().sum() == 30
+
+
 def test_too_many_passing_failures_stop_the_job_and_few_are_rows(
     write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
 ) -> None:
