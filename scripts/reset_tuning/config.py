@@ -58,6 +58,7 @@ def check_config(config: Config) -> None:
     _check_runs(config)
     _check_metrics(config)
     _check_selections(config)
+    _check_judges(config)
     _check_evaluation(config)
     _check_tables(config)
     _check_claims(config)
@@ -299,6 +300,16 @@ def _check_selections(config: Config) -> None:
             raise InputError(
                 f"config: {where}.per_set is {selection['per_set']}, more than "
                 f"decodings.{pool['decoding']}.examples_per_set offers."
+            )
+
+
+def _check_judges(config: Config) -> None:
+    for name, judge in config["judges"].items():
+        price = judge.get("price", {})
+        if "max_budget" in judge and not (price.get("prompt") or price.get("completion")):
+            raise InputError(
+                f"config: judges.{name}.max_budget is {judge['max_budget']} dollars, but without a "
+                f"judges.{name}.price nothing is known to cost any; add the price or take it out."
             )
 
 

@@ -94,6 +94,16 @@ FAULTS = {
         "evaluation.judge names 'gpt-5'",
         "gpt-4",
     ),
+    "budget without a price": (
+        {"judges": {"gpt-4": {"max_budget": 50, "price": None}}},
+        "judges.gpt-4.max_budget is 50 dollars",
+        "judges.gpt-4.price",
+    ),
+    "budget at no price": (
+        {"judges": {"gpt-4": {"max_budget": 50, "price": {"prompt": 0, "completion": 0}}}},
+        "judges.gpt-4.max_budget is 50 dollars",
+        "judges.gpt-4.price",
+    ),
     "no seeds": ({"seeds": []}, "seeds", ""),
     "unknown backend": (
         {"generation": {"backend": "tgi"}},

@@ -28,7 +28,7 @@ from reset_tuning.judging.client import (
     is_gone,
     make_client,
 )
-from reset_tuning.judging.replies import BATCH, InvalidReply, JudgeReply, read_response
+from reset_tuning.judging.replies import BATCH, InvalidReply, JudgeReply, json_object, read_response
 from reset_tuning.judging.requests import JudgeRequest, in_parts
 from reset_tuning.judging.server import Endpoint
 
@@ -198,8 +198,12 @@ def _collect(
     missing = {request.key: request for request in requests}
     for file in (batch.output_file_id, batch.error_file_id):
         for line in client.files.content(file).text.splitlines() if file else ():
-            record = json.loads(endpoint.hide_key(line))
-            request = missing.pop(record["custom_id"], None)
+            try:
+                record = json_object(endpoint.hide_key(line))
+            except InvalidReply as error:
+                logging.warning("batch %s has a line that cannot be read: %s", batch.id, error)
+                continue
+            request = missing.pop(record.get("custom_id", ""), None)
             if request is not None:
                 yield request, _reply(record, request)
     reason = _reason(batch)

@@ -6,6 +6,7 @@ are kept below <records>/<judge>/canaries/, apart from the replies that make the
 
 import json
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -55,12 +56,19 @@ def judge_canaries(
     failed = sum(reply.error is not None for reply in replies.values())
     logging.info("%s: %d canaries judged, %d failed", judge, len(replies), failed)
     for row in drift_rows(judge, _read(Journal(_folder(records, judge)))).itertuples():
-        if row.change or row.first_model != row.last_model:
-            logging.warning(
-                "%s has drifted: canary %s was rated %s by %s and is rated %s by %s",
-                judge, row.canary[:8], row.first_rating, row.first_model, row.last_rating,
-                row.last_model,
-            )  # fmt: skip
+        if (change := _change(row)) is not None:
+            logging.warning("%s has drifted: canary %s %s", judge, row.canary[:8], change)
+
+
+def _change(row: Any) -> str | None:
+    """Say how a canary's last rating differs from its first, if it does."""
+    had, has = not math.isnan(row.first_rating), not math.isnan(row.last_rating)
+    is_same = row.first_rating == row.last_rating or not (had or has)
+    if is_same and row.first_model == row.last_model:
+        return None
+    first = f"was rated {row.first_rating}" if had else "was given no rating"
+    last = f"is rated {row.last_rating}" if has else "now has no rating"
+    return f"{first} by {row.first_model} and {last} by {row.last_model}"
 
 
 def tabulate_drift(judges: Sequence[str], records: Path, table: Path) -> None:

@@ -2,6 +2,7 @@
 
 import http.client
 import logging
+import re
 import shlex
 import socket
 import subprocess
@@ -26,16 +27,14 @@ _LAST_LINES = 15
 def running_server(server: Mapping[str, Any], model: str, key: str) -> Iterator[str]:
     """Start `server.command` on a free port, yield its base URL when it answers, and stop it.
 
-    `{model}` and `{port}` in the command are filled in: "vllm serve {model} --port {port}". It runs
+    `{model}`, `{port}` and `{python}` in the command are filled in, other braces stay as they are:
+    "vllm serve {model} --port {port} --hf-overrides '{"a": 1}'". It runs
     under a supervisor that stops it, with all its children, as soon as this process is gone.
-    Raises InputError, which names the configuration's `key`, when it ends or does not answer within
-    `server.ready_minutes`.
+    Raises InputError, which names the configuration's `key`, when the command cannot be read, ends
+    or does not answer within `server.ready_minutes`.
     """
     port = _free_port()
-    command = [
-        word.format(model=model, port=port, python=sys.executable)
-        for word in shlex.split(server["command"])
-    ]
+    command = _words(server["command"], key, model=model, port=str(port), python=sys.executable)
     with tempfile.TemporaryFile() as output:
         logging.info("%s: starting %s", key, shlex.join(command))
         process = subprocess.Popen(
@@ -53,6 +52,18 @@ def running_server(server: Mapping[str, Any], model: str, key: str) -> Iterator[
             process.stdin.close()  # tells the supervisor to stop the server
             process.wait(_STOP_SECONDS)
             logging.info("%s: server stopped", key)
+
+
+def _words(command: str, key: str, **values: str) -> list[str]:
+    """Return the words of a command with its placeholders filled in."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise InputError(
+            f"{key}: server.command cannot be read ({str(error).lower()}): {command}"
+        ) from None
+    placeholder = re.compile("{(" + "|".join(values) + ")}")
+    return [placeholder.sub(lambda match: values[match[1]], word) for word in words]
 
 
 def _free_port() -> int:

@@ -44,17 +44,21 @@ class Records(Journal):
         self._keys = set(keys)
         self._failed_at: dict[str, float] = {}
         self._offsets: dict[Path, int] = {}
+        self._unfinished = 0  # last lines that were not whole at the last look
 
     def refresh(self, is_contended: bool = False) -> None:
         """Read what other processes have recorded since the last call.
 
         `is_contended` makes sure that new files of other machines are seen: over NFS the listing
         of a folder may be a minute old, unless this machine has just changed the folder. A line
-        that a killed job left torn is skipped, and counted in the log.
+        that a killed job left torn is skipped, and counted in the log; one at the end of a file is
+        counted unless `is_contended`, when another job may be writing it.
         """
         if is_contended:
             self._change_directory()
+        self._unfinished = 0
         torn = sum(not self._read(line) for line in self._new_lines())
+        torn += 0 if is_contended else self._unfinished
         if torn:
             logging.warning("skipped %d torn lines under %s", torn, self.directory)
 
@@ -96,6 +100,7 @@ class Records(Journal):
                 stream.seek(self._offsets.get(path, 0))
                 for line in stream:
                     if not line.endswith(b"\n") and not _is_json(line):
+                        self._unfinished += 1
                         break  # being written, or torn by a kill: it is looked at again
                     self._offsets[path] = self._offsets.get(path, 0) + len(line)
                     yield line

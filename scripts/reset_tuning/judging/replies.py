@@ -81,7 +81,7 @@ def json_object(text: str) -> dict[str, Any]:
     """Return the JSON object of a response's body; raise InvalidReply for anything else."""
     try:
         body = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter of thousands of brackets
         raise InvalidReply(f"the reply is not JSON ({error}): {_start(text)}") from error
     if not isinstance(body, dict):
         raise InvalidReply(f"the reply is not a JSON object: {_start(text)}")

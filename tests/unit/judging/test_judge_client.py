@@ -74,6 +74,7 @@ def test_a_passing_fault_costs_a_retry_and_nothing_else(
         (Answer(200, "<html>gateway</html>"), "invalid_reply", 3),
         (Answer(200, "[]"), "invalid_reply", 3),
         (Answer(200, '{"choices": [7]}'), "invalid_reply", 3),
+        (Answer(200, "[" * 100_000), "invalid_reply", 3),
         (Answer(200, '{"choices": [{"message": null}]}'), "invalid_reply", 3),
         (Answer(400, error_body("too long", "context_length_exceeded")), "http_400", 1),
         (Answer(404, error_body("no such model", "model_not_found")), "model_not_found", 1),

@@ -354,9 +354,19 @@ def test_canaries_are_judged_again_and_drift_is_reported(
         frame = query(write_outputs([("q", "c")]), spec, tmp_path, canaries=CANARIES)
     assert frame["fingerprint"].tolist() == ["fp9"]
     assert "rated 7.0 by judge-2024 and is rated 4.0 by judge-2025" in caplog.text
+    endpoint.default = Answer(body=completion("I cannot say."))
+    with caplog.at_level(logging.WARNING):
+        query(write_outputs([("q", "d")]), spec, tmp_path, canaries=CANARIES)
+        assert "was rated 7.0 by judge-2024 and now has no rating by judge-2024" in caplog.text
+        caplog.clear()
+        endpoint.default = Answer()
+        query(write_outputs([("q", "e")]), spec, tmp_path, canaries=CANARIES)
+        assert "nan" not in caplog.text and "drifted" not in caplog.text
+    endpoint.default = Answer(body=other.replace('"id": "x"', '"system_fingerprint": "fp9"'))
+    query(write_outputs([("q", "f")]), spec, tmp_path, canaries=CANARIES)
     tabulate_drift(["gpt-4", "unused"], tmp_path / "records", tmp_path / "drift.csv")
     drift = read_table(tmp_path / "drift.csv", "judge_drift")
-    assert drift["change"].tolist() == [-3.0, -3.0] and drift["n"].tolist() == [2, 2]
+    assert drift["change"].tolist() == [-3.0, -3.0] and drift["n"].tolist() == [5, 5]
     assert set(drift["last_fingerprint"]) == {"fp9"}
 
 

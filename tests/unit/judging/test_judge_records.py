@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from scripted import completion
 
 from reset_tuning.judging.prices import Price
@@ -69,6 +70,21 @@ def test_a_torn_line_is_skipped_wherever_it_is_cut(tmp_path: Path) -> None:
         assert load(tmp_path, REQUEST, other) == [True, False]
     path.write_bytes(whole[:-1])
     assert load(tmp_path, REQUEST, other) == [True, True]
+
+
+def test_torn_lines_are_counted_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    other = replace(REQUEST, user="other")
+    for _ in range(2):
+        store(tmp_path, REQUEST, other)
+    for path in (tmp_path / "gpt-4").glob("*.jsonl"):
+        path.write_bytes(path.read_bytes()[:-20])
+    records = Records(tmp_path, "gpt-4", [REQUEST.key, other.key])
+    records.refresh()
+    records.refresh(is_contended=True)
+    assert set(records.replies) == {REQUEST.key}
+    assert [record.message for record in caplog.records] == [
+        f"skipped 2 torn lines under {tmp_path / 'gpt-4'}"
+    ]
 
 
 def test_lines_written_by_other_tools_are_read(tmp_path: Path) -> None:

@@ -90,9 +90,14 @@ def test_the_server_of_a_killed_job_is_stopped() -> None:
             {"command": "{python} -c 'import time; time.sleep(60)'", "ready_minutes": 0.01},
             "did not answer within 0.01 minutes",
         ),
+        ({"command": "vllm serve '{model}"}, "judges.x: server.command .*no closing quotation"),
+        (
+            {"command": "{python} -c 'import sys; exit(sys.argv[1])' '{\"a\": {\"{model}\"}}'"},
+            r'ended .*last output: \{"a": \{"rule-judge"\}\}',
+        ),
         ({"command": "no-such-program {port}"}, "ended .*No such file"),
     ],
-    ids=["ends", "silent", "missing"],
+    ids=["ends", "silent", "unclosed", "braces", "missing"],
 )
 def test_a_server_that_does_not_come_up_is_one_sentence(server: dict, problem: str) -> None:
     with pytest.raises(InputError, match=problem), judge_endpoint(SPEC | {"server": server}, "x"):
