@@ -198,7 +198,7 @@ def test_more_requests_at_once_rebuild_nothing(miniature, tmp_path: Path) -> Non
     asked = {
         "concurrency": 2,
         "api_key_variable": "ANOTHER_NAME",
-        "max_budget": 3,
+        "max_failure_share": 0.5,
         "mode": "replay",
     }
     faster = {"judges": {"gpt-4": asked}, "generation": {"batch_tokens": 99}}

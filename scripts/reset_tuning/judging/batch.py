@@ -229,7 +229,8 @@ def _reply(record: dict[str, Any], request: JudgeRequest) -> JudgeReply:
     try:
         return replace(read_response(json.dumps(body), request.model), via=BATCH)
     except InvalidReply as invalid:
-        return JudgeReply(request.model, error=f"invalid_reply: {invalid}")
+        failed = JudgeReply(request.model, error=f"invalid_reply: {invalid}", via=BATCH)
+        return failed.plus(invalid.tokens)
 
 
 def _kind(status: int, body: Any) -> str:

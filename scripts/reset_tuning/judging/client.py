@@ -62,6 +62,7 @@ class Failure:
     kind: str
     detail: str
     retry_after: float | None = None
+    tokens: tuple[int, int] = (0, 0)  # of prompt and completion, paid for all the same
 
 
 @dataclass
@@ -163,7 +164,7 @@ async def _work(job: _Job, queue: Iterator[JudgeRequest]) -> None:
 
 async def _ask(job: _Job, request: JudgeRequest) -> JudgeReply:
     """Ask until there is a reply or no hope for one."""
-    attempt = 0
+    attempt, lost = 0, (0, 0)
     if job.closed is None and not job.budget.admit(request):
         job.closed = BUDGET
     while True:
@@ -175,13 +176,14 @@ async def _ask(job: _Job, request: JudgeRequest) -> JudgeReply:
             job.answered, job.in_vain = True, 0
             if not job.is_expected(outcome):
                 job.closed = WRONG_MODEL
-            return outcome
+            return outcome.plus(lost)
         attempt += 1
+        lost = lost[0] + outcome.tokens[0], lost[1] + outcome.tokens[1]
         _note(job, outcome)
         if attempt >= _attempts(outcome, job.limits):
             _note_loss(job, outcome)
             detail = " ".join(job.endpoint.hide_key(outcome.detail).split())[:DETAIL_LENGTH]
-            return JudgeReply(request.model, error=f"{outcome.kind}: {detail}")
+            return JudgeReply(request.model, error=f"{outcome.kind}: {detail}").plus(lost)
         pause = _pause(job.limits, outcome, attempt, request.key)
         if outcome.retry_after is not None:
             job.pace.hold(pause)
@@ -197,7 +199,7 @@ async def _attempt(job: _Job, request: JudgeRequest) -> JudgeReply | Failure:
         # An endpoint that repeats the key would have it written to the records and the tables.
         return request.read(job.endpoint.hide_key(raw.text))
     except InvalidReply as error:
-        return Failure("invalid_reply", str(error))
+        return Failure("invalid_reply", str(error), tokens=error.tokens)
     except (openai.APITimeoutError, TimeoutError):
         return Failure("timeout", f"no whole reply in {job.limits.timeout_seconds:g} seconds")
     except openai.APIConnectionError as error:

@@ -35,25 +35,28 @@ def tabulate_costs(
 
 
 def first_uses(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mark the first row of every reply in the column is_paid: a reply is paid once."""
+    """Mark the first row of every reply in the column is_paid: a reply is paid once.
+
+    A failure with tokens was a reply without a text, which was paid for too.
+    """
     if rows.empty:
         return rows.assign(stage=pd.Series(dtype="str"))
-    has_reply = rows["error"].isna()
-    repeated = rows[has_reply].duplicated(["judge", "request"]).reindex(rows.index)
-    return rows.assign(is_paid=has_reply & ~repeated.fillna(True).astype(bool))
+    has_cost = rows["error"].isna() | rows["prompt_tokens"].notna()
+    repeated = rows[has_cost].duplicated(["judge", "request"]).reindex(rows.index)
+    return rows.assign(is_paid=has_cost & ~repeated.fillna(True).astype(bool))
 
 
 def _cost(judge: str, stage: str, rows: pd.DataFrame, price: Price) -> dict[str, object]:
     paid = rows[rows["is_paid"]]
-    bought = paid["via"].fillna(LIVE)
+    bought, is_reply = paid["via"].fillna(LIVE), paid["error"].isna()
     tokens = {name: int(paid[name].sum()) for name in ("prompt_tokens", "completion_tokens")}
     return {
         "judge": judge,
         "stage": stage,
         "model": ", ".join(sorted(set(paid["model"]))),
         "n_rows": len(rows),
-        "n_replies": len(paid),
-        "n_batch_replies": int((bought == BATCH).sum()),
+        "n_replies": int(is_reply.sum()),
+        "n_batch_replies": int((is_reply & (bought == BATCH)).sum()),
         "n_failed": int(rows["error"].notna().sum()),
         **tokens,
         "dollars": sum(

@@ -91,9 +91,10 @@ class Budget:
     def settle(self, request: JudgeRequest, reply: JudgeReply) -> None:
         """Free what was reserved: a reply is in the usage by now, an HTTP error costs nothing.
 
-        What an endpoint sent that was no reply may have been billed and stays reserved.
+        What an endpoint sent that was no reply may have been billed and stays reserved, unless it
+        said what it cost.
         """
-        if reply.error is None or not reply.error.startswith("invalid_reply"):
+        if reply.kind != "invalid_reply" or any(reply.tokens):
             self._reserved.pop(request.key, None)
 
     def estimate(self, requests: Iterable[JudgeRequest]) -> tuple[int, float]:

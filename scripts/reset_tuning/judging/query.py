@@ -124,7 +124,7 @@ class _Session:
                 asked = self._ask(missing, records, budget)
                 _check_models(records.replies, self.judge, self.spec)
                 self._check_answered(asked, budget, is_known=n_known > 0)
-            return {key: records.replies.get(key) or asked[key] for key in requests}
+            return {key: records.outcome(key) or asked[key] for key in requests}
 
     def _recorded(
         self, requests: Mapping[str, JudgeRequest], records: Records
@@ -146,7 +146,7 @@ class _Session:
                 f"{len(requests)} replies (first: {min(missing)}): set judges.{self.judge}.mode to "
                 "live, or bring the records of the run that is replayed"
             )
-        return {key: known[key] for key in requests}
+        return {key: records.outcome(key) or known[key] for key in requests}
 
     def _budget(self, records: Records, missing: Sequence[JudgeRequest]) -> Budget:
         """Return the judge's budget, and log what the missing replies are expected to cost."""
@@ -340,7 +340,7 @@ def _judgment_rows(
         prompt_tokens=column("prompt_tokens", "Int64"),
         completion_tokens=column("completion_tokens", "Int64"),
         via=pd.Series(
-            [None if reply.response is None else reply.via for reply in replies],
+            [reply.via if reply.response or any(reply.tokens) else None for reply in replies],
             index=rows.index,
             dtype="str",
         ),

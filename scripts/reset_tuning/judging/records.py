@@ -2,7 +2,8 @@
 
 Below <records>/<judge>/, a journal with one line {"key", "usage", "endpoint", "request",
 "response"} per reply ("via" behind the usage where it came in a batch), the response being the
-endpoint's raw text, and one line {"key", "failed_at", …, "error"} per request that got none.
+endpoint's raw text, and one line {"key", "failed_at", …, "error"} per request that got none, with
+"usage" and "via" behind the key where what came was paid for all the same.
 Replies cost money: nothing here is ever rewritten or deleted. A failure is asked for again by the
 next live job; it is kept so that a replay gives the same tables.
 """
@@ -43,6 +44,7 @@ class Records(Journal):
         self.usage = Usage()
         self._keys = set(keys)
         self._failed_at: dict[str, float] = {}
+        self._lost: dict[str, tuple[int, int]] = {}  # tokens of failures, by key
         self._offsets: dict[Path, int] = {}
         self._unfinished = 0  # last lines that were not whole at the last look
 
@@ -67,12 +69,14 @@ class Records(Journal):
 
         Raises InputError when it cannot be stored.
         """
+        usage = [reply.prompt_tokens, reply.completion_tokens]
+        way = {} if reply.via == LIVE else {"via": reply.via}
         if reply.response is None:
-            record = _failure(request, reply)
+            paid = {"usage": usage, **way} if any(reply.tokens) else {}
+            record = {"key": request.key, **paid, **_failure(request, reply)}
+            self._count_loss(request.key, reply)
             self.failures[request.key] = reply
         else:
-            usage = [reply.prompt_tokens, reply.completion_tokens]
-            way = {} if reply.via == LIVE else {"via": reply.via}
             record = {
                 "key": request.key,
                 "usage": usage,
@@ -84,6 +88,21 @@ class Records(Journal):
             self.replies.setdefault(request.key, reply)
             self.usage.add(*usage, reply.via)
         self.append([record])
+
+    def outcome(self, key: str) -> JudgeReply | None:
+        """Return the reply to a request, else its last failure, with all that was paid for it."""
+        lost = self._lost.get(key, (0, 0))
+        if key in self.replies:
+            return self.replies[key].plus(lost)
+        failure = self.failures.get(key)
+        return failure and replace(failure, prompt_tokens=None, completion_tokens=None).plus(lost)
+
+    def _count_loss(self, key: str, failure: JudgeReply) -> None:
+        """Count what was paid for a failure, if anything was."""
+        if any(failure.tokens):
+            self.usage.add(*failure.tokens, failure.via)
+            before = self._lost.get(key, (0, 0))
+            self._lost[key] = before[0] + failure.tokens[0], before[1] + failure.tokens[1]
 
     def _change_directory(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -122,22 +141,29 @@ class Records(Journal):
 
     def _take(self, record: dict[str, Any]) -> None:
         key = record["key"]
+        via = record.get("via", LIVE)
         if "failed_at" in record:
-            if key in self._keys and record["failed_at"] > self._failed_at.get(key, 0.0):
-                self._failed_at[key] = record["failed_at"]
-                fields = ("model", "finish_reason", "error")
-                self.failures[key] = JudgeReply(**{name: record[name] for name in fields})
+            self._take_failure(key, record, via)
             return
-        reply = read_response(record["response"], record["request"]["model"])
-        reply = replace(reply, via=record.get("via", LIVE))
-        self.usage.add(reply.prompt_tokens, reply.completion_tokens, reply.via)
+        reply = replace(read_response(record["response"], record["request"]["model"]), via=via)
+        if "usage" in record:  # unusable replies to the same request included
+            prompt_tokens, completion_tokens = record["usage"]
+            reply = replace(reply, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+        self.usage.add(reply.prompt_tokens, reply.completion_tokens, via)
         if key in self._keys:
             self.replies.setdefault(key, reply)
+
+    def _take_failure(self, key: str, record: dict[str, Any], via: str) -> None:
+        fields = {name: record[name] for name in ("model", "finish_reason", "error")}
+        failure = JudgeReply(**fields, via=via).plus(tuple(record.get("usage", (0, 0))))
+        self._count_loss(key, failure)
+        if key in self._keys and record["failed_at"] > self._failed_at.get(key, 0.0):
+            self._failed_at[key] = record["failed_at"]
+            self.failures[key] = failure
 
 
 def _failure(request: JudgeRequest, reply: JudgeReply) -> dict[str, Any]:
     return {
-        "key": request.key,
         "failed_at": time.time(),
         "endpoint": request.endpoint,
         "model": reply.model,

@@ -1,7 +1,7 @@
 """Strict reading of what an endpoint sent back: a reply, a refusal, or nothing usable."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 CONTENT_FILTER = "content_filter"
@@ -10,7 +10,14 @@ LIVE, BATCH = "live", "batch"
 
 
 class InvalidReply(ValueError):
-    """The endpoint answered with success, but not with a chat completion."""
+    """The endpoint answered with success, but not with a chat completion.
+
+    `tokens` of prompt and completion are what it says that this cost all the same.
+    """
+
+    def __init__(self, message: str, tokens: tuple[int, int] = (0, 0)) -> None:
+        super().__init__(message)
+        self.tokens = tokens
 
 
 @dataclass(frozen=True)
@@ -18,7 +25,8 @@ class JudgeReply:
     """What one request came to.
 
     `reply` is the judge's text, verbatim; it is None with a finish reason for a refusal, and None
-    with an `error` ("type: detail") when no reply came. `response` is the raw JSON text; `model`
+    with an `error` ("type: detail") when no reply came. The tokens are those of all that was paid
+    for the request, unusable replies included. `response` is the raw JSON text; `model`
     and `fingerprint` are what the endpoint says that it ran. `via` is how it was bought: LIVE, or
     through the provider's BATCH API, whose price is another.
     """
@@ -32,6 +40,21 @@ class JudgeReply:
     fingerprint: str | None = None
     response: str | None = None
     via: str = LIVE
+
+    def plus(self, tokens: tuple[int, int]) -> "JudgeReply":
+        """Return this with the tokens of unusable replies to the same request added."""
+        if not any(tokens):
+            return self
+        return replace(
+            self,
+            prompt_tokens=(self.prompt_tokens or 0) + tokens[0],
+            completion_tokens=(self.completion_tokens or 0) + tokens[1],
+        )
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Tokens of prompt and completion; none where the endpoint reports no usage."""
+        return self.prompt_tokens or 0, self.completion_tokens or 0
 
     @property
     def kind(self) -> str | None:
@@ -60,16 +83,23 @@ def read_response(text: str, requested_model: str) -> JudgeReply:
     with JSON that has no choices or no text.
     """
     body = json_object(text)
+    tokens = _count(body, "prompt_tokens") or 0, _count(body, "completion_tokens") or 0
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise InvalidReply(f"the reply has no choices: {_start(text)}")
+        raise InvalidReply(f"the reply has no choices: {_start(text)}", tokens)
     message = choices[0].get("message")
     if not isinstance(message, dict):
-        raise InvalidReply(f"the reply has no message: {_start(text)}")
+        raise InvalidReply(f"the reply has no message: {_start(text)}", tokens)
+    finish_reason = choices[0].get("finish_reason")
+    content = _text(message.get("content"))
+    if not (content and content.strip()):
+        content = None
+        if finish_reason != CONTENT_FILTER and not message.get("refusal"):
+            raise InvalidReply(f"the reply has no text: {_start(text)}", tokens)
     return JudgeReply(
         model=_text(body.get("model")) or requested_model,
-        reply=_content(message, choices[0].get("finish_reason"), text),
-        finish_reason=_text(choices[0].get("finish_reason")),
+        reply=content,
+        finish_reason=_text(finish_reason),
         prompt_tokens=_count(body, "prompt_tokens"),
         completion_tokens=_count(body, "completion_tokens"),
         fingerprint=_text(body.get("system_fingerprint")),
@@ -86,16 +116,6 @@ def json_object(text: str) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise InvalidReply(f"the reply is not a JSON object: {_start(text)}")
     return body
-
-
-def _content(message: dict[str, Any], finish_reason: Any, text: str) -> str | None:
-    """Return the judge's text, or None when it refused to give one."""
-    content = _text(message.get("content"))
-    if content and content.strip():
-        return content
-    if finish_reason == CONTENT_FILTER or message.get("refusal"):
-        return None
-    raise InvalidReply(f"the reply has no text: {_start(text)}")
 
 
 def _text(value: Any) -> str | None:

@@ -370,6 +370,31 @@ def test_canaries_are_judged_again_and_drift_is_reported(
     assert set(drift["last_fingerprint"]) == {"fp9"}
 
 
+def test_replies_without_a_text_are_paid_for_and_counted(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
+) -> None:
+    """Each has 5 completion tokens; a request is asked three times before it is given up."""
+    price = {"prompt": 0.0, "completion": 1_000_000.0}
+    files = write_outputs([("q", "a"), ("q", "b"), ("q", "b")])
+    empty = Answer(body=completion(None, "length"))
+    endpoint.script = [empty, Answer(), *[empty] * 3]
+    frame = query(files, spec, tmp_path)
+    assert frame["completion_tokens"].tolist() == [10, 15, 15]
+    assert frame["error"].str.startswith("invalid_reply").tolist() == [False, True, True]
+    table, target = (tmp_path / "raw.parquet").read_bytes(), tmp_path / "cost.csv"
+    query(files, spec, tmp_path, mode="replay")
+    assert (tmp_path / "raw.parquet").read_bytes() == table
+    tabulate_costs({"generations": [tmp_path / "raw.parquet"]}, {"gpt-4": price}, target)
+    (cost,) = read_table(target, "judge_cost").to_dict("records")
+    assert (cost["dollars"], cost["n_replies"], cost["n_failed"]) == (25, 1, 2)
+    with pytest.raises(InputError, match=r"\$25\.00 are spent"):
+        query(files, spec, tmp_path, price=price, max_budget=25 + 511)
+    assert query(files, spec, tmp_path, price=price, max_budget=25 + 512)["error"].isna().all()
+    tabulate_costs({"generations": [tmp_path / "raw.parquet"]}, {"gpt-4": price}, target)
+    (cost,) = read_table(target, "judge_cost").to_dict("records")
+    assert (cost["dollars"], cost["n_replies"], cost["n_failed"]) == (30, 2, 0)
+
+
 def test_costs_count_every_reply_once(
     write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
 ) -> None:
