@@ -14,7 +14,8 @@ import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -271,9 +272,15 @@ def _fetch_hub(folder: Path, dataset: str, source: Mapping[str, Any]) -> Fetched
     patterns = _files(dataset, source)
     every = [pattern for listed in patterns.values() for pattern in listed]
     pinned = _pinned_commit(folder, identifier)
-    try:
+    with _hub_errors(dataset, identifier):
         asked = source.get("revision") or pinned
         commit = HfApi().dataset_info(identifier, revision=asked).sha
+    if commit != pinned:
+        # What an earlier fetch left would be listed as this commit's.
+        for path in _hub_files(folder, every):
+            path.unlink()
+    _pin(folder, identifier, commit)  # before the download, so that one cut short is resumed
+    with _hub_errors(dataset, identifier):
         snapshot_download(
             identifier,
             repo_type="dataset",
@@ -281,15 +288,6 @@ def _fetch_hub(folder: Path, dataset: str, source: Mapping[str, Any]) -> Fetched
             allow_patterns=every,
             local_dir=folder,
         )
-    # The errors of the client and of its HTTP library (no network, unknown or gated repository,
-    # wrong revision) share no base class.
-    except Exception as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise InputError(
-            f"dataset {dataset}: hub dataset {identifier} could not be fetched "
-            f"({type(error).__name__}: {reason}); {_hub_advice(error, identifier, dataset)}, or "
-            f"use a local copy with datasets.{dataset}.source.type: local"
-        ) from error
     if commit not in (source.get("revision"), pinned):
         _logger.warning(
             "%s: %s was read at commit %s, which later fetches keep to; to pin it for everyone, "
@@ -299,10 +297,31 @@ def _fetch_hub(folder: Path, dataset: str, source: Mapping[str, Any]) -> Fetched
             commit,
             dataset,
         )
-    _pin(folder, identifier, commit)
-    files = {split: _hub_files(folder, dataset, listed) for split, listed in patterns.items()}
+    files = {split: _hub_files(folder, listed) for split, listed in patterns.items()}
+    for split, paths in files.items():
+        if not paths:
+            raise InputError(
+                f"dataset {dataset}: the hub repository has no file that matches "
+                f"{', '.join(patterns[split])}; correct datasets.{dataset}.source.files"
+            )
     _refuse_shared(dataset, files)
     return Fetched(files, f"hub:{identifier}", commit)
+
+
+@contextmanager
+def _hub_errors(dataset: str, identifier: str) -> Iterator[None]:
+    """Say in an InputError what is wrong and what to do when the hub's client fails."""
+    try:
+        yield
+    # The errors of the client and of its HTTP library (no network, unknown or gated repository,
+    # wrong revision) share no base class.
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise InputError(
+            f"dataset {dataset}: hub dataset {identifier} could not be fetched "
+            f"({type(error).__name__}: {reason}); {_hub_advice(error, identifier, dataset)}, or "
+            f"use a local copy with datasets.{dataset}.source.type: local"
+        ) from error
 
 
 def _pinned_commit(folder: Path, identifier: str) -> str | None:
@@ -342,24 +361,18 @@ def _hub_advice(error: Exception, identifier: str, dataset: str) -> str:
     return advice.get(type(error).__name__, "check the name, the network and your access")
 
 
-def _hub_files(folder: Path, dataset: str, patterns: list[str]) -> list[Path]:
-    """Return the downloaded files that match a split's patterns as the hub matches them."""
+def _hub_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """Return the downloaded files that match some pattern as the hub matches them, sorted."""
     own = {folder / "manifest.json", folder / PINNED_COMMIT}
     paths = [
         path
         for path in folder.rglob("*")
         if path.is_file() and ".cache" not in path.parts and path not in own
     ]
-    found = [
+    return [
         path
         for path in sorted(paths)
         if any(
             fnmatch.fnmatch(path.relative_to(folder).as_posix(), pattern) for pattern in patterns
         )
     ]
-    if not found:
-        raise InputError(
-            f"dataset {dataset}: the hub repository has no file that matches "
-            f"{', '.join(patterns)}; correct datasets.{dataset}.source.files"
-        )
-    return found

@@ -220,6 +220,41 @@ def test_the_first_commit_that_was_read_is_kept_to(
     assert fetched("fourth") == ("fourth", "fourth"), "asked for by deleting the pin"
 
 
+def test_only_the_files_of_the_commit_are_listed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another revision or repository has other files; those of the one before must not stay."""
+    manifest = tmp_path / "manifest.json"
+
+    def listed(files: list[str], **source: str) -> list[str]:
+        hub(monkeypatch, files, newest="newest")
+        fetch(manifest, "x", HUB | source)
+        return [file.path for file in read_manifest(manifest)]
+
+    old = ["v2/test-0.parquet", "v2/train-0-of-3", "v2/train-1-of-3", "v2/train-2-of-3"]
+    new = ["v2/test-0.parquet", "v2/train-0-of-2", "v2/train-1-of-2"]
+    assert sorted(listed(old, revision="first")) == old
+    assert sorted(listed(new, revision="second")) == new
+    assert sorted(listed(old, revision="second", id="org/other")) == old
+    (tmp_path / "commit.json").unlink()
+    assert sorted(listed(new)) == new
+    (tmp_path / "notes.txt").write_text("not fetched")
+    assert sorted(listed(old, revision="first")) == old
+    assert (tmp_path / "notes.txt").exists()
+
+
+def test_a_hub_download_that_broke_off_is_resumed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hub(monkeypatch, ["v2/train-0"])
+    with pytest.raises(InputError, match="no file that matches"):
+        fetch(tmp_path / "manifest.json", "x", HUB)
+    hub(monkeypatch, ["v2/test-0"], newest="newer")
+    fetch(tmp_path / "manifest.json", "x", HUB)
+    assert json.loads((tmp_path / "manifest.json").read_text())["revision"] == "c0ffee"
+    assert len(read_manifest(tmp_path / "manifest.json")) == 2
+
+
 def test_the_hub_without_files_or_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     hub(monkeypatch, ["v2/train-0.parquet"])
     with pytest.raises(InputError, match=r"no file that matches v2/test-\*"):
