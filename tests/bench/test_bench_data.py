@@ -19,6 +19,7 @@ from helpers import ROOT
 from reset_tuning.data.candidates import normalise
 from reset_tuning.data.overlaps import NearIndex, Similarity
 from reset_tuning.data.store import write_examples
+from reset_tuning.files import sha256_of
 
 FEW, MANY = 250_000, 1_000_000
 COMPARED = 100_000  # rows for datasets.map, which is slow
@@ -142,8 +143,8 @@ def write_raw(folder: Path, n: int) -> Path:
             for start in range(first, min(first + ROWS_PER_FILE, n), DISTINCT):
                 mine = [f"{query} {start + number}" for number, query in enumerate(queries)]
                 out.write_table(known.set_column(place, "query", pa.array(mine)))
-        size = path.stat().st_size
-        files.append({"path": path.name, "split": "train", "sha256": "", "bytes": size})
+        digest, size = sha256_of(path), path.stat().st_size
+        files.append({"path": path.name, "split": "train", "sha256": digest, "bytes": size})
     (folder / "manifest.json").write_text(json.dumps({"files": files}))
     return folder
 

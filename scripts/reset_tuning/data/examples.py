@@ -47,6 +47,7 @@ from reset_tuning.data.readers.registry import (
 )
 from reset_tuning.data.store import ExampleRow
 from reset_tuning.errors import InputError
+from reset_tuning.files import sha256_of
 from reset_tuning.seeds import draw_fraction
 
 _logger = logging.getLogger(__name__)
@@ -250,7 +251,7 @@ def _files_of_split(
         )
     for file in chosen:
         path = manifest.parent / file.path
-        if not path.exists() or path.stat().st_size != file.bytes:
+        if not path.exists() or sha256_of(path) != file.sha256:
             raise InputError(
                 f"dataset {dataset}: raw file {path} is missing or changed since {manifest}; fetch "
                 "again"

@@ -1,6 +1,7 @@
 """What is wrong with a raw file, on every reader: a clear error, or a drop that is counted."""
 
 import gzip
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,8 @@ class Case:
     def prepare(self, content: bytes, **values: Any) -> Any:
         """Write the raw file and prepare its split; return the examples and the ledger."""
         (self.folder / "raw.jsonl").write_bytes(content)
-        file = {"path": "raw.jsonl", "split": self.split, "sha256": "", "bytes": len(content)}
+        digest = hashlib.sha256(content).hexdigest()
+        file = {"path": "raw.jsonl", "split": self.split, "sha256": digest, "bytes": len(content)}
         manifest = self.folder / "manifest.json"
         manifest.write_text(json.dumps({"files": [file]}))
         spec = DatasetSpec.of(self.dataset, self.entry | values)

@@ -15,10 +15,12 @@ from raw_samples import write_json_lines
 
 from prepare_split import main as prepare
 from reset_tuning.data.examples import DatasetSpec, prepare_split
+from reset_tuning.data.fetch import fetch
 from reset_tuning.data.ledger import AccountingError, Ledger
 from reset_tuning.data.overlaps import Similarity
 from reset_tuning.data.store import write_examples
 from reset_tuning.errors import InputError
+from reset_tuning.files import sha256_of
 from reset_tuning.stats.ledger import check_ledger
 from reset_tuning.tables import read_table
 
@@ -29,9 +31,8 @@ def manifest(folder: Path, splits: dict[str, list[dict[str, Any]]]) -> Path:
     files = []
     for split, records in splits.items():
         path = write_json_lines(folder / f"{split}.jsonl", records)
-        files.append(
-            {"path": path.name, "split": split, "sha256": "", "bytes": path.stat().st_size}
-        )
+        digest, size = sha256_of(path), path.stat().st_size
+        files.append({"path": path.name, "split": split, "sha256": digest, "bytes": size})
     path = folder / "manifest.json"
     path.write_text(json.dumps({"files": files}))
     return path
@@ -309,11 +310,24 @@ def test_a_split_without_files_is_refused(tmp_path: Path) -> None:
 
 def test_changed_and_missing_raw_files_are_noticed(tmp_path: Path) -> None:
     path = manifest(tmp_path, {"test": [task("a")]})
-    write_json_lines(tmp_path / "test.jsonl", [task("abc")])
+    write_json_lines(tmp_path / "test.jsonl", [task("b")])  # of the same size
     with pytest.raises(InputError, match="dataset x: raw file .* is missing or changed"):
         prepared(path, "test", spec())
     (tmp_path / "test.jsonl").unlink()
     with pytest.raises(InputError, match="missing or changed"):
+        prepared(path, "test", spec())
+
+
+def test_a_local_link_whose_file_changed_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESET_RAW_DIR", str(tmp_path / "local"))
+    own = write_json_lines(tmp_path / "local/x/test.jsonl", [task("a")])
+    path = tmp_path / "raw/x/manifest.json"
+    fetch(path, "x", {"type": "local", "files": {"test": ["*.jsonl"]}})
+    assert len(prepared(path, "test", spec()).examples) == 1
+    write_json_lines(own, [task("b")])
+    with pytest.raises(InputError, match="is missing or changed since .*manifest.json; fetch"):
         prepared(path, "test", spec())
 
 
@@ -328,7 +342,8 @@ def test_a_broken_raw_file_is_named_with_its_dataset_and_one_position(tmp_path: 
     content = json.dumps(task("a")) + '\n{"instruction": "a",,}\n'
     (tmp_path / "test.jsonl").write_text(content)
     files = json.loads(path.read_text())["files"]
-    path.write_text(json.dumps({"files": [files[0] | {"bytes": len(content)}]}))
+    files[0]["sha256"] = sha256_of(tmp_path / "test.jsonl")
+    path.write_text(json.dumps({"files": files}))
     with pytest.raises(InputError) as caught:
         prepared(path, "test", spec())
     sentence = str(caught.value)
