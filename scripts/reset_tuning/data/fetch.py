@@ -29,7 +29,8 @@ _logger = logging.getLogger(__name__)
 RAW_DIR_VARIABLE = "RESET_RAW_DIR"
 TOKEN_VARIABLE = "HF_TOKEN"  # read by the hub's client itself
 ALL_SPLITS = "all"  # files whose rows are divided among the splits by a hash
-PINNED_COMMIT = "commit.json"  # beside the manifest; not a declared output, so it outlives reruns
+# Beside the manifest; no declared outputs, so they outlive reruns.
+PINNED_COMMIT, PINNED_DIGESTS = "commit.json", "digests.json"
 SOURCE_TYPES = ("hub", "url", "local")
 _TIMEOUT_S = 60
 
@@ -110,6 +111,27 @@ def _described(path: Path, folder: Path, split: str) -> RawFile:
     status = path.stat()
     fetched = datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="seconds")
     return RawFile(relative, split, sha256_of(path), status.st_size, fetched)
+
+
+def _read_pins(path: Path, purpose: str) -> dict[str, str]:
+    """Return what the first fetch pinned; raise InputError for a file that does not say so.
+
+    purpose: what deleting the file does.
+    """
+    if not path.exists():
+        return {}
+    try:
+        return {str(key): str(value) for key, value in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path}, which pins the content of the first fetch, is not readable ({error}); delete "
+            f"it to {purpose}, or pin that in the config"
+        ) from error
+
+
+def _write_pins(path: Path, pins: Mapping[str, str]) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(pins, indent=2) + "\n")
 
 
 # --- files of this machine ------------------------------------------------------------------------
@@ -214,26 +236,40 @@ def _linked(path: Path, link: Path) -> Path:
 
 
 def _fetch_urls(folder: Path, dataset: str, source: Mapping[str, Any]) -> Fetched:
-    """Download every file of a `url` source: {split: [{url, sha256?}]}."""
+    """Download every file of a `url` source: {split: [{url, sha256?}]}.
+
+    Without a `sha256` in the config the digest of an address's first fetch is the pin of all later
+    ones.
+    """
     files: dict[str, list[Path]] = {}
-    addresses: list[str] = []
+    owner: dict[Path, str] = {}
+    pins = _read_pins(folder / PINNED_DIGESTS, "accept what the addresses hold now")
     for split, entries in _files(dataset, source).items():
         for entry in entries:
-            name = Path(urllib.parse.urlparse(entry["url"]).path).name
-            path = folder / split / name
-            _download(entry["url"], path, dataset, entry.get("sha256"))
+            url = entry["url"]
+            path = folder / split / Path(urllib.parse.urlparse(url).path).name
+            if path in owner:
+                raise InputError(
+                    f"datasets.{dataset}.source.files.{split}: {owner[path]} and {url} would both "
+                    f"be saved as {path.name}; download them under two names and use "
+                    f"datasets.{dataset}.source.type: local"
+                )
+            owner[path] = url
+            pins[url] = _download(url, path, dataset, entry.get("sha256"), pins.get(url))
+            _write_pins(folder / PINNED_DIGESTS, pins)
             files.setdefault(split, []).append(path)
-            addresses.append(entry["url"])
-    return Fetched(files, " ".join(addresses))
+    return Fetched(files, " ".join(owner.values()))
 
 
-def _download(url: str, path: Path, dataset: str, sha256: str | None) -> None:
+def _download(url: str, path: Path, dataset: str, sha256: str | None, pinned: str | None) -> str:
     """Stream one address to a file, whole and with the expected digest or not at all.
 
-    A file that is there already and has the expected digest is left alone.
+    That is the `sha256` of the config, or else the one `pinned` by an earlier fetch. A file that is
+    there already and has it is left alone. Returns the digest.
     """
-    if sha256 and path.exists() and sha256_of(path) == sha256.lower():
-        return
+    expected = sha256.lower() if sha256 else pinned
+    if expected and path.exists() and sha256_of(path) == expected:
+        return expected
     _logger.info("%s: fetching %s", dataset, url)
     with atomic_path(path) as temporary:
         try:
@@ -242,20 +278,28 @@ def _download(url: str, path: Path, dataset: str, sha256: str | None) -> None:
                 temporary.open("wb") as out,
             ):
                 shutil.copyfileobj(response, out, 1 << 20)
-                expected = response.headers.get("Content-Length")
+                length = response.headers.get("Content-Length")
         except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
             raise InputError(
                 f"dataset {dataset}: {url} could not be fetched ({error}); check the network, or "
                 f"use a local copy with datasets.{dataset}.source.type: local"
             ) from error
         size = temporary.stat().st_size
-        if expected is not None and size != int(expected):
-            raise InputError(f"dataset {dataset}: {url} broke off at {size} of {expected} bytes")
-        if sha256 and sha256_of(temporary) != sha256.lower():
+        if length is not None and size != int(length):
+            raise InputError(f"dataset {dataset}: {url} broke off at {size} of {length} bytes")
+        found = sha256_of(temporary)
+        if sha256 and found != expected:
             raise InputError(
                 f"dataset {dataset}: {url} does not have the sha256 of the config ({sha256}); "
                 "the file has changed since"
             )
+        if expected and found != expected:
+            raise InputError(
+                f"dataset {dataset}: {url} has changed since it was first fetched (sha256 "
+                f"{expected} then, {found} now); to accept it, set its sha256 in "
+                f"datasets.{dataset}.source.files or delete {path.parents[1] / PINNED_DIGESTS}"
+            )
+    return found
 
 
 # --- the Hugging Face hub -------------------------------------------------------------------------
@@ -279,7 +323,8 @@ def _fetch_hub(folder: Path, dataset: str, source: Mapping[str, Any]) -> Fetched
         # What an earlier fetch left would be listed as this commit's.
         for path in _hub_files(folder, every):
             path.unlink()
-    _pin(folder, identifier, commit)  # before the download, so that one cut short is resumed
+    # Before the download, so that one cut short is resumed.
+    _write_pins(folder / PINNED_COMMIT, {"id": identifier, "commit": commit})
     with _hub_errors(dataset, identifier):
         snapshot_download(
             identifier,
@@ -329,22 +374,8 @@ def _pinned_commit(folder: Path, identifier: str) -> str | None:
 
     Raises InputError for a file that does not say so.
     """
-    path = folder / PINNED_COMMIT
-    if not path.exists():
-        return None
-    try:
-        known = json.loads(path.read_text())
-        return known["commit"] if known["id"] == identifier else None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is not readable ({error}); delete it to fetch the newest commit, or set the "
-            "source's revision"
-        ) from error
-
-
-def _pin(folder: Path, identifier: str, commit: str) -> None:
-    with atomic_path(folder / PINNED_COMMIT) as temporary:
-        temporary.write_text(json.dumps({"id": identifier, "commit": commit}) + "\n")
+    pins = _read_pins(folder / PINNED_COMMIT, "fetch the newest commit")
+    return pins.get("commit") if pins.get("id") == identifier else None
 
 
 def _hub_advice(error: Exception, identifier: str, dataset: str) -> str:
@@ -363,7 +394,7 @@ def _hub_advice(error: Exception, identifier: str, dataset: str) -> str:
 
 def _hub_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
     """Return the downloaded files that match some pattern as the hub matches them, sorted."""
-    own = {folder / "manifest.json", folder / PINNED_COMMIT}
+    own = {folder / name for name in ("manifest.json", PINNED_COMMIT, PINNED_DIGESTS)}
     paths = [
         path
         for path in folder.rglob("*")

@@ -13,6 +13,7 @@ import pytest
 from fetch_raw import main as fetch_raw
 from reset_tuning.data.fetch import fetch, local_files, read_manifest
 from reset_tuning.errors import InputError
+from reset_tuning.files import sha256_of
 
 DIGEST = hashlib.sha256(b"{}\n").hexdigest()
 
@@ -101,6 +102,53 @@ def test_a_download_with_the_right_digest_is_not_repeated(root: Path, tmp_path: 
     (tmp_path / "test/test.jsonl").write_text("{}\n")
     fetch(tmp_path / "manifest.json", "nq", source)
     assert read_manifest(tmp_path / "manifest.json")[0].sha256 == DIGEST
+
+
+def test_the_first_content_of_an_address_is_kept_to(root: Path, tmp_path: Path) -> None:
+    """An address without a sha256 whose content changes between two fetches."""
+    manifest, file = tmp_path / "raw/nq/manifest.json", root / "nq/test.jsonl"
+    entry = {"url": file.as_uri()}
+    source = {"type": "url", "files": {"test": [entry]}}
+
+    def fetched() -> str:
+        manifest.unlink(missing_ok=True)
+        fetch(manifest, "nq", source)
+        return read_manifest(manifest)[0].sha256
+
+    assert fetched() == fetched() == DIGEST
+    file.write_text('{"other": 1}\n')
+    other = sha256_of(file)
+    assert fetched() == DIGEST, "what was fetched is still there"
+    (manifest.parent / "test/test.jsonl").unlink()
+    accept = "to accept it, set its sha256 in datasets.nq.source.files or delete .*digests.json"
+    with pytest.raises(InputError, match=f"has changed since it was first fetched .*{accept}"):
+        fetched()
+    entry["sha256"] = other.upper()
+    assert fetched() == other
+    del entry["sha256"]
+    assert fetched() == other, "the newly accepted content is the pin"
+    file.write_text("{}\n")
+    (manifest.parent / "test/test.jsonl").write_text("edited")
+    with pytest.raises(InputError, match="has changed since"):
+        fetched()
+    (manifest.parent / "digests.json").write_text("[]")
+    with pytest.raises(InputError, match="digests.json, .* is not readable .*delete it to accept"):
+        fetched()
+    (manifest.parent / "digests.json").unlink()
+    assert fetched() == DIGEST
+
+
+def test_two_addresses_with_one_name_are_refused(root: Path, tmp_path: Path) -> None:
+    (root / "nq/b").mkdir()
+    (root / "nq/b/test.jsonl").write_text('{"b": 2}\n')
+    entries = [{"url": (root / name).as_uri()} for name in ("nq/test.jsonl", "nq/b/test.jsonl")]
+    source = {"type": "url", "files": {"test": entries}}
+    with pytest.raises(InputError, match="nq/test.jsonl and .*/b/test.jsonl would both be saved"):
+        fetch(tmp_path / "raw/manifest.json", "nq", source)
+    apart = {"type": "url", "files": {"train": entries[:1], "test": entries[1:]}}
+    fetch(tmp_path / "raw/manifest.json", "nq", apart)
+    found = {file.path for file in read_manifest(tmp_path / "raw/manifest.json")}
+    assert found == {"train/test.jsonl", "test/test.jsonl"}
 
 
 def test_what_to_accept_is_part_of_the_error(tmp_path: Path, monkeypatch: Any) -> None:
@@ -214,7 +262,7 @@ def test_the_first_commit_that_was_read_is_kept_to(
     assert fetched("third") == ("second", "second")
     assert fetched("third", id="org/other") == ("third", "third"), "another dataset's pin"
     (tmp_path / "commit.json").write_text("{")
-    with pytest.raises(InputError, match="commit.json is not readable .*delete it"):
+    with pytest.raises(InputError, match="commit.json, .* is not readable .*to fetch the newest"):
         fetched("third")
     (tmp_path / "commit.json").unlink()
     assert fetched("fourth") == ("fourth", "fourth"), "asked for by deleting the pin"
