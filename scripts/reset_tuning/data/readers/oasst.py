@@ -9,21 +9,31 @@ from reset_tuning.data.readers.formats import Format, ReaderOptions, signatures
 
 _PARENT = "parent_message"
 _NEEDED = ("message_id", "text", "role")
+_NAMES = ("message_id", "parent_id", "role", "lang")  # that messages are looked up and chosen by
 
 
 def messages_of(record: Record) -> Iterator[tuple[str, Record]]:
     """Yield a message itself, or the messages of a tree with their parents' ids filled in."""
     if "prompt" not in record:
-        yield "", {key: record[key] for key in _NEEDED} | record
+        yield "", _message(record)
         return
     waiting: list[tuple[Record, str | None]] = [(record["prompt"], None)]
     count = 0
     while waiting:
         message, parent = waiting.pop()
         count += 1
-        yield str(count), {key: message[key] for key in _NEEDED} | message | {"parent_id": parent}
+        yield str(count), _message(message | {"parent_id": parent})
         replies = message.get("replies") or []
         waiting.extend((reply, message["message_id"]) for reply in reversed(replies))
+
+
+def _message(record: Record) -> Record:
+    """Return a message; raise KeyError or TypeError for one that cannot be joined with others."""
+    message = {key: record[key] for key in _NEEDED} | record
+    for key in _NAMES:
+        if not isinstance(message.get(key), str | int if key in _NEEDED else str | int | None):
+            raise TypeError(f"{key} must be a text, not {message[key]!r}")
+    return message
 
 
 def join_parents(rows: Iterable[Row]) -> Iterator[Row]:
@@ -75,7 +85,7 @@ def read_message(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
         rating=rating,
         raters=raters,
         group=record["parent_id"],
-        rank=record["rank"],
+        rank=None if record["rank"] is None else int(record["rank"]),
         faults=frozenset(_faults(is_pair, record["repeated"])),
     )
 
