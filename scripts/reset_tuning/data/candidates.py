@@ -48,13 +48,14 @@ class Candidate:
 def clean(value: Any) -> str:
     """Return a raw value as text; only `<|endoftext|>` and what UTF-8 cannot hold are removed.
 
-    Null and not-a-number become "", numbers their digits; a list or an object raises TypeError.
+    Null and not-a-number become "", numbers their digits; a list, an object or bytes raise
+    TypeError.
     """
     if type(value) is str and value.isascii():  # most texts, and quickly done with
         return value.replace(_END_OF_TEXT, "") if _END_OF_TEXT in value else value
     if value is None or value != value:  # only not-a-number differs from itself
         return ""
-    if isinstance(value, list | dict):
+    if isinstance(value, list | dict | bytes):
         raise TypeError(f"text expected, found {type(value).__name__}")
     text = str(value).replace(_END_OF_TEXT, "")
     if text.isascii():

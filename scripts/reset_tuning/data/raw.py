@@ -167,6 +167,8 @@ def _read_parquet(
             for batch in _parquet_batches(path, wanted.columns, folder):
                 for record in _batch_records(batch, wanted.dear):
                     index += 1
+                    if record is None:
+                        record = BadRow(_not_utf8(f"{name} record {index}"))
                     yield f"{name}:{index}", record
         except pa.ArrowException as error:
             raise InputError(f"{name} is not a readable parquet file: {error}") from error
@@ -212,7 +214,18 @@ def _without_torch() -> Iterator[None]:
         datasets.config.TORCH_AVAILABLE = available
 
 
-def _batch_records(batch: pa.RecordBatch, dear: tuple[str, str] | None) -> list[Record]:
+def _batch_records(batch: pa.RecordBatch, dear: tuple[str, str] | None) -> Sequence[Record | None]:
+    """Return the rows of a batch, None for one that is not UTF-8, which Arrow does not check."""
+    try:
+        return _utf8_records(batch, dear)
+    except UnicodeDecodeError:
+        if len(batch) == 1:
+            return [None]
+    rows = (_batch_records(batch.slice(place, 1), dear) for place in range(len(batch)))
+    return [record for one in rows for record in one]
+
+
+def _utf8_records(batch: pa.RecordBatch, dear: tuple[str, str] | None) -> list[Record]:
     if dear is None or not set(dear) <= set(batch.schema.names):
         return _values(batch.to_struct_array())
     column, deciding = dear

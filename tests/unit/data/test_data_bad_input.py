@@ -2,10 +2,13 @@
 
 import gzip
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -179,6 +182,59 @@ def test_rules_that_leave_no_row_are_named(case: Case, records: dict) -> None:
     assert f"datasets.{case.dataset}.filters" in sentence
 
 
+def parquet(records: list[dict[str, Any]], **spoilt: pa.Array) -> bytes:
+    """Return records as a parquet file, with these columns instead of theirs."""
+    table = pa.Table.from_pylist(records)
+    for name, column in spoilt.items():
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    out = io.BytesIO()
+    pq.write_table(table, out)
+    return out.getvalue()
+
+
+def not_utf8(texts: list[str]) -> pa.Array:
+    """Return the texts with an "é" of another encoding behind the last, which Arrow lets pass."""
+    whole = [text.encode() for text in texts]
+    whole[-1] += b"\xe9"
+    return pa.Array.from_buffers(pa.string(), len(whole), pa.array(whole, pa.binary()).buffers())
+
+
+PARQUET = ("dolly", "alpaca", "oasst1", "koala_eval", "ms_marco", "cnn_dailymail", "wikisum")
+
+
+@pytest.mark.parametrize("dataset", PARQUET)
+def test_parquet_texts_that_are_not_utf8(
+    dataset: str, tmp_path: Path, experiment: Experiment, records: dict
+) -> None:
+    case, known, key = Case(tmp_path, dataset, experiment), records[dataset], TEXT_KEYS[dataset]
+    content = parquet(known, **{key: not_utf8([record[key] for record in known])})
+    assert f"raw.jsonl record {len(known)} is not UTF-8 text" in case.refusal(content)
+    assert case.dropped(content) == 1
+
+
+@pytest.mark.parametrize("dataset", PARQUET)
+def test_parquet_bytes_in_place_of_texts(
+    dataset: str, tmp_path: Path, experiment: Experiment, records: dict
+) -> None:
+    case, known, key = Case(tmp_path, dataset, experiment), records[dataset], TEXT_KEYS[dataset]
+    content = parquet(known, **{key: pa.array([record[key].encode() for record in known])})
+    assert "text expected, found bytes" in case.refusal(content)
+    sentence = case.refusal(content, on_bad_row="drop-and-count")
+    assert f"bad_row dropped most ({len(known)})" in sentence
+
+
+@pytest.mark.parametrize("dataset", PARQUET)
+def test_damaged_parquet_files(
+    dataset: str, tmp_path: Path, experiment: Experiment, records: dict
+) -> None:
+    case, whole = Case(tmp_path, dataset, experiment), parquet(records[dataset])
+    assert len(case.prepare(whole)[0])
+    for content in (whole[:-100], whole[:-8] + b"\xff" * 4 + whole[-4:]):
+        for values in ({}, {"on_bad_row": "drop-and-count"}):
+            sentence = case.refusal(content, **values)
+            assert sentence.startswith(f"dataset {dataset}: raw.jsonl is not a readable parquet")
+
+
 @pytest.mark.parametrize("dataset", QUESTIONS)
 def test_questions_without_passages_are_counted(
     dataset: str, tmp_path: Path, experiment: Experiment, records: dict
@@ -193,3 +249,29 @@ def test_questions_without_passages_are_counted(
     content = lines([*records[dataset], records[dataset][0] | empty[dataset]])
     _, ledger = case.prepare(content)
     assert next(step.n_dropped for step in ledger.steps if step.rule == "no_context") == 1
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"message_id": ["x"]},
+        {"message_id": None},
+        {"parent_id": {"a": 1}},
+        {"lang": ["en"]},
+        {"role": {}},
+        {"rank": "first"},
+        {"rank": [1]},
+        {"text": {}},
+        {"labels": ["quality"]},
+        {"labels": {"quality": {"value": "good", "count": 3}}},
+    ],
+)
+def test_a_message_of_other_types(
+    spoilt: dict, tmp_path: Path, experiment: Experiment, records: dict
+) -> None:
+    case = Case(tmp_path, "oasst1", experiment)
+    known = records["oasst1"]
+    reply = next(record for record in known if record["role"] == "assistant")
+    content = lines([*known, reply | {"message_id": "another"} | spoilt])
+    assert f"raw.jsonl:{len(known) + 1} is not a oasst1 record: " in case.refusal(content)
+    assert case.dropped(content) == 1
