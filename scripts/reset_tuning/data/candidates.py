@@ -72,6 +72,13 @@ def clean_all(values: Any) -> tuple[str, ...]:
     return (text,) if text.strip() else ()
 
 
+def members(values: Any) -> list[Any]:
+    """Return a list as it is; raise TypeError for anything else: a string has letters to give."""
+    if not isinstance(values, list):
+        raise TypeError(f"list expected, found {type(values).__name__}")
+    return values
+
+
 def normalise(text: str) -> str:
     """Return the text with case, white space and punctuation folded, to compare instructions.
 

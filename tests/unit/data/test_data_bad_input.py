@@ -275,3 +275,28 @@ def test_a_message_of_other_types(
     content = lines([*known, reply | {"message_id": "another"} | spoilt])
     assert f"raw.jsonl:{len(known) + 1} is not a oasst1 record: " in case.refusal(content)
     assert case.dropped(content) == 1
+
+
+@pytest.mark.parametrize(
+    ("dataset", "spoilt"),
+    [
+        ("vicuna_eval", {"turns": "Explain gravity."}),
+        ("searchqa", {"search_results": {"snippets": "One snippet."}}),
+        ("searchqa", {"search_results": "One snippet."}),
+        ("ms_marco", {"passages": {"passage_text": "abc", "is_selected": [0, 1, 0]}}),
+        ("ms_marco", {"passages": {"passage_text": ["a", "b"], "is_selected": "01"}}),
+        ("ms_marco", {"passages": {"passage_text": ["a", "b"], "is_selected": ["no", "yes"]}}),
+        ("ms_marco", {"passages": "abc"}),
+        ("nq", {"ctxs": "abc"}),
+        ("bioasq", {"snippets": "abc"}),
+        ("sharegpt", {"conversations": "abc"}),
+    ],
+)
+def test_a_text_in_place_of_a_list(
+    dataset: str, spoilt: dict, tmp_path: Path, experiment: Experiment, records: dict
+) -> None:
+    case, known = Case(tmp_path, dataset, experiment), records[dataset]
+    answered = next(row for row in known if dataset != "ms_marco" or row["wellFormedAnswers"])
+    content = lines([*known, answered | spoilt])
+    assert f"raw.jsonl:{len(known) + 1} is not a " in case.refusal(content)
+    assert case.dropped(content) == 1

@@ -419,6 +419,23 @@ def test_ms_marco_v1_has_plain_answers(tmp_path: Path) -> None:
     assert read_one(tmp_path, record, "ms_marco", answers="answers").references == ("cod",)
 
 
+@pytest.mark.parametrize(
+    ("marks", "gold"),
+    [(["0", "0", "0"], ()), (["0", "1", "0"], (2,)), ([None, True, False], (2,)), (None, ())],
+)
+def test_ms_marco_marks_of_other_types(tmp_path: Path, marks: Any, gold: tuple) -> None:
+    record = MARCO | {"passages": COLUMNS | {"is_selected": marks}}
+    assert read_one(tmp_path, record, "ms_marco").gold_ranks == gold
+
+
+@pytest.mark.parametrize(
+    "spoilt", [{"targets": [["a"]]}, {"targets": [3]}, {"inputs": 3}, {"inputs": [["a"]]}]
+)
+def test_wikisum_of_another_form_is_a_bad_row(tmp_path: Path, spoilt: dict) -> None:
+    with pytest.raises(InputError, match="raw:1 is not a wikisum record"):
+        read_one(tmp_path, {"inputs": "Text.", "targets": "One."} | spoilt, "wikisum")
+
+
 # --- summarization --------------------------------------------------------------------------------
 
 
@@ -428,6 +445,8 @@ def test_ms_marco_v1_has_plain_answers(tmp_path: Path) -> None:
         ("cnn_dailymail", {"id": "1", "article": "Text.", "highlights": "One.\nTwo."}),
         ("wikisum", {"url": "u", "title": "t", "summary": "One.\nTwo.", "article": "Text."}),
         ("wikisum", {"inputs": ["< EOT > Text.", " "], "targets": [["a", "One."], ["b", "Two."]]}),
+        ("wikisum", {"inputs": "Text.", "targets": "One.\nTwo."}),
+        ("wikisum", {"inputs": ["Text."], "targets": ["One.", "Two."]}),
     ],
 )  # fmt: skip
 def test_documents_and_summaries(tmp_path: Path, format: str, record: dict) -> None:

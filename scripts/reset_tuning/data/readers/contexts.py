@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from reset_tuning.data.candidates import Candidate, clean, clean_all
+from reset_tuning.data.candidates import Candidate, clean, clean_all, members
 from reset_tuning.data.passages import answer_finder, choose_passages, joined
 from reset_tuning.data.raw import Record
 from reset_tuning.data.readers.formats import Format, ReaderOptions, signatures
@@ -70,9 +70,7 @@ def read_passages(record: Record, options: ReaderOptions) -> Iterator[Candidate]
 
 
 def _passage_texts(passages: Any) -> list[str]:
-    if not isinstance(passages, list):
-        raise TypeError(f"passages must be a list, not {type(passages).__name__}")
-    return [clean(item["text"] if isinstance(item, dict) else item) for item in passages]
+    return [clean(item["text"] if isinstance(item, dict) else item) for item in members(passages)]
 
 
 def questions_of(record: Record) -> Iterator[tuple[str, Record]]:
@@ -119,7 +117,7 @@ def read_searchqa(record: Record, options: ReaderOptions) -> Iterator[Candidate]
         return
     results = record["search_results"]
     found = results["snippets"] if isinstance(results, dict) else [r["snippet"] for r in results]
-    snippets = [clean(snippet) for snippet in found]
+    snippets = [clean(snippet) for snippet in members(found)]
     yield _extractive(record["question"], record["answer"], snippets, options)
 
 
@@ -160,7 +158,7 @@ def read_ms_marco(record: Record, options: ReaderOptions) -> list[Candidate]:
     known = [place for place, text in enumerate(texts) if text and not text.isspace()]
     chosen = choose_passages(
         [texts[place] for place in known],
-        lambda index: bool(selected[known[index]]),
+        lambda index: bool(int(selected[known[index]] or 0)),  # some write "0"
         options.max_passages,
         options.gold,
     )
@@ -182,8 +180,8 @@ def _ms_marco_passages(passages: Any) -> tuple[list[str], list[Any]]:
     The test files have no `is_selected`.
     """
     if isinstance(passages, dict):
-        texts = [clean(text) for text in passages["passage_text"]]
-        marks = passages.get("is_selected") or [0] * len(texts)
+        texts = [clean(text) for text in members(passages["passage_text"])]
+        marks = members(passages.get("is_selected") or [0] * len(texts))
         if len(marks) != len(texts):
             raise ValueError(f"{len(texts)} passages have {len(marks)} marks is_selected")
         return texts, marks
@@ -207,18 +205,30 @@ def read_cnn_dailymail(record: Record, options: ReaderOptions) -> Iterator[Candi
 
 
 def read_wikisum(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
-    """Yield a wikiHow article with its summary, or WikiAsp's cited texts with the article's parts.
+    """Yield a wikiHow article with its summary, or an article's cited texts with its lead.
 
-    WikiAsp stands in for the WikiSum of Liu et al. (2018): its `inputs` are sentences of the cited
-    pages, its `targets` (aspect, text) pairs.
+    The latter are the form of Liu et al. (2018), one text each, or that of WikiAsp, which stands in
+    for it: its `inputs` are sentences of the cited pages, its `targets` (aspect, text) pairs.
     """
     if "summary" in record:
         context, summary = clean(record["article"]), clean(record["summary"])
     else:
-        sentences = [_SOURCE_END.sub("", clean(sentence)) for sentence in record["inputs"]]
+        sentences = [_SOURCE_END.sub("", clean(text)) for text in _one_or_more(record["inputs"])]
         context = "\n".join(sentence for sentence in sentences if sentence.strip())
-        summary = "\n".join(clean(text) for _, text in record["targets"])
+        summary = "\n".join(map(_target_text, _one_or_more(record["targets"])))
     yield Candidate(context=context, references=clean_all(summary))
+
+
+def _one_or_more(texts: Any) -> list[Any]:
+    return [texts] if isinstance(texts, str) else members(texts)
+
+
+def _target_text(target: Any) -> str:
+    """Return a text, or that of an (aspect, text) pair."""
+    if isinstance(target, str):
+        return clean(target)
+    _, text = members(target)
+    return clean(text)
 
 
 _MULTIQA = ("context qas", "header")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from reset_tuning.data.candidates import Candidate, clean, clean_all
+from reset_tuning.data.candidates import Candidate, clean, clean_all, members
 from reset_tuning.data.raw import Record
 from reset_tuning.data.readers.formats import Format, ReaderOptions, signatures
 
@@ -91,7 +91,8 @@ def _is_later(record: Record) -> bool:
 
 def read_questions(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
     """Yield a Vicuna question (its first turn); the set has no reference answers."""
-    yield _example(record["turns"][0] if "turns" in record else record["text"], None, None)
+    first = members(record["turns"])[0] if "turns" in record else record["text"]
+    yield _example(first, None, None)
 
 
 def read_koala(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
