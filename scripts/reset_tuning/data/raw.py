@@ -229,6 +229,8 @@ def _utf8_records(batch: pa.RecordBatch, dear: tuple[str, str] | None) -> list[R
     if dear is None or not set(dear) <= set(batch.schema.names):
         return _values(batch.to_struct_array())
     column, deciding = dear
+    if not isinstance(batch[deciding].type, pa.ListType | pa.LargeListType):
+        return _values(batch.to_struct_array())  # texts, of which "[]" is one
     is_needed = pc.fill_null(pc.not_equal(pc.list_value_length(batch[deciding]), 0), True)
     values = iter(_values(batch[column].filter(is_needed)))
     records = _values(batch.drop_columns([column]).to_struct_array())
@@ -289,14 +291,15 @@ def _read_json_objects(stream: io.BufferedReader, name: str) -> Iterator[Row]:
     number = 1
     while not line.strip():
         line, number = stream.readline(), number + 1
-    if not _is_whole_object(line):
-        rest = io.BufferedReader(_Prefixed(line, stream), _CHUNK)
+    following = stream.readline()
+    if not _is_whole_object(line) and not _is_cut_off(line, following):
+        rest = io.BufferedReader(_Prefixed(line + following, stream), _CHUNK)
         yield from _read_json_stream(_Text(rest, name, number), name, is_list=False)
         return
     while line:
         if line.strip():
             yield f"{name}:{number}", _record_of_line(line, name, number)
-        line, number = stream.readline(), number + 1
+        line, following, number = following, stream.readline(), number + 1
 
 
 def _is_whole_object(line: bytes) -> bool:
@@ -306,9 +309,23 @@ def _is_whole_object(line: bytes) -> bool:
     """
     try:
         json.loads(line)
+    except RecursionError:  # an object too deep to be read, reported as such
+        return True
     except ValueError:
         return line.rstrip().endswith(b"}") and line.count(b"{") == line.count(b"}")
     return True
+
+
+def _is_cut_off(line: bytes, following: bytes) -> bool:
+    """Say whether a first line that is no whole object does not go on in the next line either."""
+    first = line.decode("utf-8", "replace")
+    try:
+        json.loads(first + following.decode("utf-8", "replace").lstrip())
+    except json.JSONDecodeError as error:
+        return bool(following.strip()) and error.pos <= len(first)
+    except (ValueError, RecursionError):
+        pass
+    return False
 
 
 def _record_of_line(line: bytes, name: str, number: int) -> Record | BadRow:
@@ -440,6 +457,11 @@ class _Text:
                         f"{error.msg}; is the file whole?"
                     ) from error
                 size *= 2  # doubling keeps the repeated parsing of a long value linear
+            except (ValueError, RecursionError) as error:  # a number too long, lists too deep
+                raise InputError(
+                    f"{self._name}: the record at line {self._line_at(self._position)} cannot be "
+                    f"read: {error}; take it out of the file"
+                ) from error
             else:
                 self.value_is_utf8 = _is_utf8(self._buffer[self._position : end])
                 self._position = end

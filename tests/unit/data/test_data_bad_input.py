@@ -128,6 +128,17 @@ def test_other_columns_name_the_expected_and_the_found(case: Case, records: dict
     later = lines([*records[case.dataset], {"text_a": "x"}])
     assert "is missing among text_a" in case.refusal(later)
     assert case.dropped(later) == 1
+    nothing_else = lines([{"text_a": "x"}] * 200)
+    sentence = case.refusal(nothing_else, on_bad_row="drop-and-count")
+    assert "its first record has the keys text_a;" in sentence
+
+
+def test_a_first_record_that_is_bad_is_counted_like_any_other(case: Case, records: dict) -> None:
+    known = lines(records[case.dataset])
+    for spoilt in (b'{"text_a": "x"}\n', b'{"text_a": "x\n', b'{"text_a": 1,\n', b"{\n"):
+        assert case.refusal(spoilt + known)
+        assert case.dropped(spoilt + known) == 1, spoilt
+        assert case.dropped(known + spoilt) == 1, spoilt
 
 
 def test_a_text_of_another_type(case: Case, records: dict) -> None:
@@ -300,3 +311,21 @@ def test_a_text_in_place_of_a_list(
     content = lines([*known, answered | spoilt])
     assert f"raw.jsonl:{len(known) + 1} is not a " in case.refusal(content)
     assert case.dropped(content) == 1
+
+
+DEEP = "[" * 600 + "]" * 600  # which the JSON parser takes
+
+
+@pytest.mark.parametrize("value", ["1" * 5000, DEEP, "[" * 200_000 + "]" * 200_000])
+def test_values_that_no_reader_takes(
+    value: str, tmp_path: Path, experiment: Experiment, records: dict
+) -> None:
+    case, known = Case(tmp_path, "alpaca", experiment), records["alpaca"]
+    spoilt = f'{{"instruction": "Say it.", "input": "", "output": {value}}}\n'.encode()
+    assert case.dropped(spoilt + lines(known)) == case.dropped(lines(known) + spoilt) == 1
+    one_list = json.dumps(known)[:-1].encode() + b"," + spoilt + b"]"
+    if value == DEEP:
+        assert case.dropped(one_list) == 1
+    else:
+        sentence = case.refusal(one_list, on_bad_row="drop-and-count")
+        assert "raw.jsonl: the record at line 1 cannot be read: " in sentence

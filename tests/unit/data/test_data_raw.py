@@ -64,6 +64,11 @@ def test_json_is_read_whatever_its_layout(tmp_path: Path, text: str, packed: boo
     assert [record for _, record in rows] == RECORDS
 
 
+@pytest.mark.parametrize("text", ['{"a": [\n{"b": 1}\n]}\n', '{\n"a":\n\n1}\n', '{"a":\n{"b": 1}}'])
+def test_an_object_whose_second_line_is_one_is_read_whole(tmp_path: Path, text: str) -> None:
+    assert [record for _, record in read(written(tmp_path, text))] == [json.loads(text)]
+
+
 def test_source_rows_are_line_numbers(tmp_path: Path) -> None:
     path = written(tmp_path, '{"a": 1}\n\n{"a": 2}\n', "x.jsonl")
     assert [row for row, _ in read(path)] == ["x.jsonl:1", "x.jsonl:3"]
@@ -147,6 +152,13 @@ def test_zip_members_in_order_without_the_systems_own(tmp_path: Path) -> None:
         ('[{"a": 1},\n {"a": 2}', "line 2 is not valid JSON"),
         ('[{"a": 1},\n {"a": "2', "is not valid JSON"),
         ('[{"a": 1}\n{"a": 2}]', "line 2 is not valid JSON"),
+        ('{"a": "1\n{"a": 2}\n', "line 1 is not valid JSON: Invalid control"),
+        ('{"a": 1,\n{"a": 2}\n', "line 1 is not valid JSON: Expecting property name"),
+        ('{"a": 1' + "0" * 5000 + '}\n{"a": 2}\n', "line 1 is not valid JSON: .*digits"),
+        ('{"a": 1}\n{"a": ' + "[" * 200_000 + "]" * 200_000 + "}", "line 2 .*recursion"),
+        ('{"a": ' + "[" * 200_000 + "]" * 200_000 + '}\n{"a": 1}', "line 1 .*recursion"),
+        ('[{"a": 1},\n{"a": 1' + "0" * 5000 + "}]", "the record at line 2 cannot be read: .*digit"),
+        ('[{"a": 1},\n{"a": ' + "[" * 200_000 + "]}]", "record at line 2 cannot be .*recursion"),
         ("[1, 2]", "record 1 is a JSON int, not an object"),
         ("[]", "holds no records"),
         ('{"a": "é"}\n'.encode("latin-1"), "line 1 is not UTF-8"),

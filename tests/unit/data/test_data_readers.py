@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -415,8 +416,34 @@ def test_ms_marco_without_an_answer(tmp_path: Path, empty: Any) -> None:
 def test_ms_marco_v1_has_plain_answers(tmp_path: Path) -> None:
     record = {key: value for key, value in MARCO.items() if key != "wellFormedAnswers"}
     record["passages"] = ROWS
-    assert read_one(tmp_path, record, "ms_marco").references == ()
     assert read_one(tmp_path, record, "ms_marco", answers="answers").references == ("cod",)
+    pd.DataFrame([record]).to_parquet(tmp_path / "raw.parquet")
+    lacks = "has no column wellFormedAnswers, .* has the keys answers, passages, query, query_id; "
+    with pytest.raises(InputError, match=f"^raw {lacks}set the option"):
+        read_one(tmp_path, record, "ms_marco")
+    with pytest.raises(InputError, match=f"^raw.parquet {lacks}set the option"):
+        read(tmp_path / "raw.parquet", "ms_marco")
+
+
+def test_one_ms_marco_row_without_the_answers_is_bad(tmp_path: Path) -> None:
+    whole = MARCO | {"passages": ROWS}
+    misspelt = {key.lower(): value for key, value in whole.items()}
+    path = write_json_lines(tmp_path / "raw", [whole, misspelt])
+    with pytest.raises(InputError, match="raw:2 is not .* key 'wellFormedAnswers' is missing"):
+        read(path, "ms_marco")
+
+
+@pytest.mark.parametrize("answered_only", [False, True])
+def test_ms_marco_parquet_with_texts_for_answers(tmp_path: Path, answered_only: bool) -> None:
+    """The raw files' way to write an empty list, in parquet: the column holds texts."""
+    answers = ["[]", "It is the cod."]
+    rows = [MARCO | {"passages": COLUMNS, "wellFormedAnswers": text} for text in answers]
+    path = tmp_path / "raw.parquet"
+    pd.DataFrame(rows).to_parquet(path)
+    options = replace(ReaderOptions(), answered_only=answered_only)
+    found = list(read_candidates(path, "raw", "abstractive_qa", "ms_marco", options))
+    assert [candidate.references for candidate in found] == [(), ("It is the cod.",)]
+    assert found[1].gold_ranks == (2,)
 
 
 @pytest.mark.parametrize(

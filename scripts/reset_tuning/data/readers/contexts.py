@@ -151,7 +151,7 @@ def ms_marco_rows(record: Record) -> list[tuple[str, Record]]:
 
 def read_ms_marco(record: Record, options: ReaderOptions) -> list[Candidate]:
     """Return an MS MARCO query; the passages that annotators selected count as gold."""
-    references = _ms_marco_answers(record.get(options.answers))
+    references = _ms_marco_answers(record[options.answers])
     if options.answered_only and not references:  # four of five queries
         return [Candidate(question=clean(record["query"]))]
     texts, selected = _ms_marco_passages(record["passages"])
@@ -274,6 +274,7 @@ FORMATS = (
         rules=("no_context",),
         columns=("query", "passages", "answers", "wellFormedAnswers"),
         dear="passages",
+        answers_by_option=True,
     ),
     Format("cnn_dailymail", "summarization", signatures("article highlights"), read_cnn_dailymail),
     Format(

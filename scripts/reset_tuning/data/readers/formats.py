@@ -72,7 +72,8 @@ class Format:
     faults that `read` may find, in the order in which they are counted. In a `grouped` format
     several candidates answer the same prompt, and the best one is kept. `columns` are all that
     `read` needs of a parquet file (default: everything); `dear` is the one that it does not need
-    for a record without an answer, where such records are dropped first.
+    for a record without an answer, where such records are dropped first. With `answers_by_option`
+    a record also needs the key that the option `answers` names.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Format:
     grouped: bool = False
     columns: tuple[str, ...] = ()
     dear: str = ""
+    answers_by_option: bool = False
 
     def match(self, record: Record) -> int:
         """Return how many keys of a record its best signature explains; 0 if none fits."""

@@ -20,7 +20,8 @@ AUTO = "auto"
 FAIL, DROP_AND_COUNT = "fail", "drop-and-count"
 
 _logger = logging.getLogger(__name__)
-_MALFORMED = (KeyError, IndexError, TypeError, AttributeError, ValueError)
+_MALFORMED = (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError)
+_LOOKED_AT = 100  # records in which the first good one is looked for where bad ones are dropped
 _LOGGED_BAD_ROWS = 10  # of one file; all of them are counted
 
 
@@ -47,16 +48,23 @@ def read_candidates(
     record best. Raises InputError for a file that the format does not recognise (naming the file,
     its keys and the known formats). A row that cannot be read or that breaks the format is an
     InputError that names it (`on_bad_row` "fail"), or a candidate with the fault BAD_ROW
-    ("drop-and-count").
+    ("drop-and-count"). Where bad rows are dropped, the first of up to 100 records that some format
+    recognises counts as the file's first.
     """
     rows = read_records(path, name, tolerant=True)
-    seen = []  # up to the first row that can be read, which tells the format
+    at_most = _LOOKED_AT if on_bad_row == DROP_AND_COUNT else 1
+    seen = []  # up to the row that tells the format
+    records: list[Record] = []
+    chosen = None
     for row in rows:
         seen.append(row)
         if not isinstance(row[1], BadRow):
-            break
-    known = [record for _, record in seen if not isinstance(record, BadRow)]
-    chosen = choose_format(known[0], name, kind, format) if known else None
+            records.append(row[1])
+            chosen = find_format(row[1], kind, format, options)
+            if chosen is not None or len(records) == at_most:
+                break
+    if records and chosen is None:
+        raise InputError(_not_recognised(records[0], name, kind, format, options))
     if chosen is not None and chosen.columns:
         dear = (chosen.dear, options.answers) if options.answered_only and chosen.dear else None
         seen = []
@@ -120,17 +128,34 @@ def has_groups(kind: str, format: str) -> bool:
     return any(known.grouped for known in _candidates(kind, format))
 
 
-def choose_format(record: Record, name: str, kind: str, format: str) -> Format:
-    """Return the format to read a file with, from its first record; see `read_candidates`."""
-    best = max(_candidates(kind, format), key=lambda candidate: candidate.match(record))
-    if not best.recognises(record):
-        asked = "any known format" if format == AUTO else f"format {format!r}"
-        forms = "; ".join(candidate.description for candidate in _formats_of(kind))
-        raise InputError(
-            f"{name} is not in {asked} of {kind} data: its first record has the keys "
-            f"{', '.join(sorted(map(str, record)))}; known formats are {forms}"
+def find_format(record: Record, kind: str, format: str, options: ReaderOptions) -> Format | None:
+    """Return the format to read a file with, from one of its records; see `read_candidates`."""
+    best = _best_format(record, kind, format)
+    return best if best.recognises(record) and not _lacks_answers(record, best, options) else None
+
+
+def _best_format(record: Record, kind: str, format: str) -> Format:
+    return max(_candidates(kind, format), key=lambda candidate: candidate.match(record))
+
+
+def _lacks_answers(record: Record, known: Format, options: ReaderOptions) -> bool:
+    return known.answers_by_option and options.answers not in record
+
+
+def _not_recognised(
+    record: Record, name: str, kind: str, format: str, options: ReaderOptions
+) -> str:
+    """Tell what is wrong with a file by its first record."""
+    keys = f"its first record has the keys {', '.join(sorted(map(str, record)))}"
+    best = _best_format(record, kind, format)
+    if best.recognises(record):
+        return (
+            f"{name} has no column {options.answers}, which the option `answers` of {best.name} "
+            f"data names; {keys}; set the option to the column that holds the answers"
         )
-    return best
+    asked = "any known format" if format == AUTO else f"format {format!r}"
+    forms = "; ".join(candidate.description for candidate in _formats_of(kind))
+    return f"{name} is not in {asked} of {kind} data: {keys}; known formats are {forms}"
 
 
 def _candidates(kind: str, format: str) -> list[Format]:
