@@ -305,8 +305,8 @@ def _with_prompts(rows: pd.DataFrame, settings: PromptSettings, ledger: Ledger) 
 
 
 def _batches(rows: pd.DataFrame) -> Iterator[list[dict[str, Any]]]:
-    columns = ["dataset", "kind", "instruction", "context", "question", "n_response_tokens"]
-    columns += [name for name in ["gold_passages"] if name in rows]
+    columns = ["dataset", "kind", "instruction", "context", "question", "references"]
+    columns += ["n_response_tokens", *(name for name in ["gold_passages"] if name in rows)]
     for start in range(0, len(rows), _BATCH):
         yield rows[columns].iloc[start : start + _BATCH].to_dict("records")
 

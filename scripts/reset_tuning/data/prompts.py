@@ -2,13 +2,15 @@
 
 One rendering serves training and evaluation. When a prompt is too long its context is cut; header,
 instruction and question always stay whole. A document is cut from its end. Of passages those
-without the answer are cut first, from the last on, and the first one with it stays whole.
+without the answer are cut first, from the last on, and the first one with it stays whole: the one
+with the reference that is trained on, if some passage holds just that.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from reset_tuning.data.passages import answer_finder
 from reset_tuning.errors import InputError
 
 _BATCH = 1000  # texts tokenised at once: enough for the tokenizer's threads, little memory
@@ -32,12 +34,14 @@ class PromptParts(NamedTuple):
     """A prompt around its context; only the context may be cut.
 
     gold: places (from 1) of the context's lines that are passages with the answer.
+    response: the first reference, which is what a model is trained to answer; "" without one.
     """
 
     head: str
     context: str
     tail: str
     gold: tuple[int, ...] = ()
+    response: str = ""
 
     @property
     def text(self) -> str:
@@ -75,7 +79,9 @@ def prompt_parts(
     before, after = template["with_input"].split("{input}")
     tail = f"\n\nQuestion: {question}" if question else ""
     head, tail = _filled(before, instruction), tail + _filled(after, instruction)
-    return PromptParts(head, context, tail, _places(example.get("gold_passages")))
+    references = example.get("references")
+    response = references[0] if references is not None and len(references) else ""
+    return PromptParts(head, context, tail, _places(example.get("gold_passages")), response)
 
 
 def _filled(template: str, instruction: str) -> str:
@@ -172,12 +178,18 @@ def _fit(parts: PromptParts, n_tokens: int, tokenizer: Any, limit: int) -> Fitte
 
 
 def _fit_passages(parts: PromptParts, n_tokens: int, tokenizer: Any, limit: int) -> FittedPrompt:
-    """Cut passages, the least needed first; the first one with the answer stays whole."""
+    """Cut passages, the least needed first; the first one with the response stays whole.
+
+    Other references may stand in other passages; where none holds the response, as in abstractive
+    sets, the first passage with an answer stays.
+    """
     passages = dict(enumerate(parts.context.split("\n"), start=1))
-    first, *other_gold = sorted(parts.gold)
+    holds_response = answer_finder([parts.response])
+    gold = sorted(parts.gold)
+    needed = next((place for place in gold if holds_response(passages[place])), gold[0])
     left = n_tokens
-    for place in sorted(passages, key=lambda place: (place in other_gold, -place)):
-        while place != first and place in passages and left > limit:
+    for place in sorted(passages, key=lambda place: (place in gold, -place)):
+        while place != needed and place in passages and left > limit:
             passages[place] = _shortened(passages[place], left - limit, tokenizer)
             if not passages[place].strip():
                 del passages[place]

@@ -129,6 +129,26 @@ def test_the_passage_with_the_answer_survives(
     assert fitted.n_tokens == n_tokens(fitted.text, tokenizer) <= bare + room
 
 
+@pytest.mark.parametrize(
+    ("references", "kept"),
+    [(["Big Apple", "New York"], 3), (["New York", "Big Apple"], 1), (["Neither"], 1), ([], 1)],
+)
+def test_the_passage_with_the_response_survives(
+    tokenizer: Any, template: dict, references: list[str], kept: int
+) -> None:
+    """Several references in several passages: the one that is trained on must not be cut away."""
+    passages = ["New York is the city.", "Many roads lead there.", "It is called the Big Apple."]
+    context = {"context": "\n".join(passages), "gold_passages": [1, 3], "references": references}
+    row = QUESTION | context
+    whole = n_tokens(render_prompt(row, template, "Extract."), tokenizer)
+    assert fitted_prompt(row, template, "Extract.", tokenizer, whole).n_context_tokens_cut == 0
+    bare = n_tokens(render_prompt(row | {"context": ""}, template, "Extract."), tokenizer)
+    room = max(n_tokens(passage, tokenizer) for passage in passages)
+    text = fitted_prompt(row, template, "Extract.", tokenizer, bare + room).text
+    assert passages[kept - 1] in text
+    assert sum(passage in text for passage in passages) == 1
+
+
 def test_other_passages_are_cut_from_the_last_on(tokenizer: Any, template: dict) -> None:
     passages = [f"passage {name} of the text" for name in "abcde"]
     row = QUESTION | {"context": "\n".join(passages), "gold_passages": [4]}
