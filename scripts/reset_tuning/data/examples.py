@@ -354,16 +354,16 @@ def _drawer(
 
 
 def _best_of_groups(items: Iterator[Identified]) -> list[Identified]:
-    """Return the best item of each group: lowest rank, then highest rating, then first read.
+    """Return the best item of each group: lowest rank, then highest rating, then lowest id.
 
     A rank of null is worse than any other; an item without a group is alone in its own.
     """
-    best: dict[str, tuple[tuple[float, float, int], Identified]] = {}
-    for place, item in enumerate(items):
+    best: dict[str, tuple[tuple[float, float, str], Identified]] = {}
+    for item in items:
         reply = item.candidate
         group = reply.group or reply.source_row
         rank = float("inf") if reply.rank is None else float(reply.rank)
-        order = (rank, -(reply.rating or 0.0), place)
+        order = (rank, -(reply.rating or 0.0), item.example_id)
         if group not in best or order < best[group][0]:
             best[group] = (order, item)
     return [item for _, item in best.values()]

@@ -146,13 +146,24 @@ def test_instructions_have_no_gold_positions_to_log(
     assert "gold passage" not in caplog.text
 
 
-def test_the_best_ranked_reply_that_qualifies_is_kept(tmp_path: Path) -> None:
-    def message(identifier: str, parent: str | None, rank: int | None, quality: float) -> dict:
-        labels = {"quality": {"value": quality, "count": 2}}
-        role = "assistant" if parent else "prompter"
-        values = {"message_id": identifier, "parent_id": parent, "role": role, "rank": rank}
-        return values | {"text": identifier, "lang": "en", "deleted": False, "labels": labels}
+def message(identifier: str, parent: str | None, rank: int | None, quality: float) -> dict:
+    labels = {"quality": {"value": quality, "count": 2}}
+    role = "assistant" if parent else "prompter"
+    values = {"message_id": identifier, "parent_id": parent, "role": role, "rank": rank}
+    return values | {"text": identifier, "lang": "en", "deleted": False, "labels": labels}
 
+
+def test_of_equal_replies_the_order_of_the_file_decides_nothing(tmp_path: Path) -> None:
+    replies = [message(name, "root", 0, 0.9) for name in "abcdef"]
+    kept = set()
+    for records in (replies, replies[::-1], replies[3:] + replies[:3]):
+        path = manifest(tmp_path, {"train": [message("root", None, None, 0.0), *records]})
+        wanted = spec("instruction", "oasst1", filters=["not_assistant_pair"])
+        kept.add(prepared(path, "train", wanted).examples["references"][0][0])
+    assert len(kept) == 1
+
+
+def test_the_best_ranked_reply_that_qualifies_is_kept(tmp_path: Path) -> None:
     records = [
         message("root", None, None, 0.0),
         message("best but disliked", "root", 0, 0.5),
