@@ -85,9 +85,16 @@ def read_message(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
         rating=rating,
         raters=raters,
         group=record["parent_id"],
-        rank=None if record["rank"] is None else int(record["rank"]),
+        rank=_rank(record["rank"]),
         faults=frozenset(_faults(is_pair, record["repeated"])),
     )
+
+
+def _rank(value: Any) -> int | None:
+    try:
+        return None if value is None else int(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"rank must be a number, not {value!r}") from error
 
 
 def _faults(is_pair: bool, is_repeated: bool) -> list[str]:
