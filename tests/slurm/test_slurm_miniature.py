@@ -40,7 +40,7 @@ def test_a_training_got_eight_gpus_of_one_node_its_memory_and_its_time(
     }
     for job in trainings:
         assert job["JobState"] == "COMPLETED"
-        assert job["TresPerJob"] == "gres:gpu:8" and "gpu:a100:8" in job["GRES"]
+        assert job["TresPerJob"] == "gres:gpu:8" and job["JOB_GRES"] == "gpu:a100:8"
         assert job["NumNodes"] == "1" and job["NumCPUs"] == "64"
         assert job["TimeLimit"] == "1-00:00:00" and job["Partition"] == "gpu"
         assert "mem=" in job["TRES"]
