@@ -108,6 +108,8 @@ def refuse_holes(
 
     Holes for `expected` reasons are what the configuration asks for, and neither.
     """
+    if table.empty:  # then it may have no columns either
+        return
     notes = table["note"].dropna()
     notes = notes[~notes.isin(expected)]
     if notes.empty:
