@@ -12,7 +12,7 @@ from reset_tuning.stats.claims import Evaluated, claims_table
 from reset_tuning.stats.length_splits import length_split, length_split_table
 from reset_tuning.stats.panels import Panels
 from reset_tuning.stats.points import point_frame
-from reset_tuning.tables import write_table
+from reset_tuning.tables import read_table, write_table
 
 QUICK = Bootstrap(draws=500)
 SETS = {"koala_eval": "instruction", "nq": "extractive_qa", "wikisum": "summarization"}
@@ -116,6 +116,13 @@ def test_known_effects_get_the_right_verdicts(evaluated, tmp_path) -> None:
         "not_worse": "supported",
     }
     assert table.loc[("too_close", 1), "reason"] == "not told from chance at this size"
+
+
+def test_a_configuration_without_claims_has_an_empty_table(evaluated, tmp_path) -> None:
+    table = claims_table({}, evaluated, QUICK, power=0.8)
+    refuse_holes(table, "claims", strict=True)
+    write_table(table, tmp_path / "claims.csv", "claims")
+    assert read_table(tmp_path / "claims.csv", "claims").empty
 
 
 def test_a_claim_holds_only_if_all_its_contrasts_do(evaluated) -> None:
