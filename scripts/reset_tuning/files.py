@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _CHUNK = 1 << 20
-_WEIGHTS = (".safetensors", ".bin")
+# Weights, configuration and tokenizer: what transformers and vLLM read of a model's folder.
+_OF_A_MODEL = (".safetensors", ".bin", ".json", ".model", ".txt")
 
 
 @contextmanager
@@ -43,10 +44,20 @@ def read_text(path: Path) -> str:
 
 
 def describe_model(files: Iterable[Path], model_path: str) -> list[str]:
-    """Return "<name> <sha256>" of a model's weights and tokenizer, in the order of their names.
+    """Return "<name> <sha256>" of what a model is read from, in the order of the names.
 
-    Without `files` those in the folder `model_path` count; a hub id stands for itself.
+    `files` and all others in the folder `model_path` count: transformers reads what lies there. A
+    hub model is its id with the commit in this machine's cache, the id alone before it is fetched.
     """
-    files = list(files) or list(Path(model_path).glob("*"))
-    counted = [file for file in files if file.suffix in _WEIGHTS or file.name == "tokenizer.json"]
-    return sorted(f"{file.name} {sha256_of(file)}" for file in counted) or [model_path]
+    found = {*files, *Path(model_path).glob("*")}
+    counted = [file for file in found if file.suffix in _OF_A_MODEL]
+    return sorted(f"{file.name} {sha256_of(file)}" for file in counted) or [_at_hub(model_path)]
+
+
+def _at_hub(model: str) -> str:
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=model, repo_type="model")
+    ref = folder / "refs" / "main"
+    return f"{model} {ref.read_text().strip()}" if ref.is_file() else model

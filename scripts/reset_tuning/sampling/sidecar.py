@@ -40,8 +40,9 @@ def model_identity(
 ) -> str:
     """Return 32 hexadecimal digits that name a model by what it computes, not by where it lies.
 
-    `files` are a checkpoint's files; without any, a folder's own files are taken, and a hub id
-    stands for itself. Weights, tokenizer, dtype, attention and the backend's settings count.
+    `files` are a checkpoint's files; those of the folder `model_path` count as well, and of a hub
+    model the commit. Weights, configuration, tokenizer, dtype, attention and the backend's settings
+    count.
     """
     engine = json.dumps(backend or {}, sort_keys=True)
     parts = [_FORMAT, *describe_model(files, model_path), dtype, attention, engine]
