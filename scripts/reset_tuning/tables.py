@@ -31,6 +31,7 @@ _TYPES = {
     "bool": pa.bool_(),
     "strings": pa.list_(pa.string()),
     "ints": pa.list_(pa.int64()),
+    "floats": pa.list_(pa.float64()),
 }
 
 

@@ -18,7 +18,7 @@ from reset_tuning.selection import (
     best_samples,
     scored_samples,
 )
-from reset_tuning.tables import read_table, table_schema, write_table
+from reset_tuning.tables import read_table, table_schema, with_optional, write_table
 
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)
 # Other metrics of the same quantity, by the metric that the config selects with.
@@ -136,20 +136,36 @@ def _margin_rows(pool: Pool) -> Iterator[dict[str, Any]]:
 
 
 def _setting_rows(pool: Pool) -> Iterator[dict[str, Any]]:
-    """Count how often every decoding setting was drawn, could win, and won."""
+    """Count how often every decoding setting was drawn, could win, and won.
+
+    A row may stand for draws of several settings: each draw counts for its own, and the win of the
+    row is shared evenly, so that no setting wins by coming first.
+    """
     rows = pool.rows(pool.selection)
     winners = pool.winners(pool.selection).set_index(_EXAMPLE).index
-    rows["is_winner"] = rows.set_index(_EXAMPLE).index.isin(winners)
-    for keys, group in rows.groupby(["set", "arm", "temperature", "top_k"]):
+    is_winner = rows.set_index(_EXAMPLE).index.isin(winners)
+    draws = _by_draw(rows.assign(win=is_winner / rows["multiplicity"]))
+    for keys, group in draws.groupby(["set", "arm", "temperature", "top_k"]):
         yield _named(pool, str(keys[0])) | {
             "arm": keys[1],
             "temperature": keys[2],
             "top_k": keys[3],
             "n_samples": len(group),
             "n_candidates": int(group["is_candidate"].sum()),
-            "n_wins": int(group["is_winner"].sum()),
+            "n_wins": float(group["win"].sum()),
             "mean_score": float(group["selection_score"].mean()),
         }
+
+
+def _by_draw(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for every draw with its own arm, temperature and top-k."""
+    lists = {"arm": "arms", "temperature": "temperatures", "top_k": "top_ks"}
+    rows = with_optional(rows, "generation")
+    for one, all_ in lists.items():
+        # Files of before these columns hold only the first draw's setting.
+        values = zip(rows[one], rows[all_], rows["multiplicity"], strict=True)
+        rows[one] = [many if isinstance(many, list) else [first] * n for first, many, n in values]
+    return rows.explode([*lists])
 
 
 def _named(pool: Pool, set_name: str) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from reset_tuning.errors import InputError
 from reset_tuning.selection import Selection, select, select_files
-from reset_tuning.tables import read_table, table_schema, write_table
+from reset_tuning.tables import read_table, table_schema, with_optional, write_table
 
 SETS = {"instruction": "instruction", "nq": "extractive_qa", "cnn_dailymail": "summarization"}
 FAITHFULNESS = {
@@ -48,7 +48,7 @@ def samples_of(*rows: tuple[str, int, str, int]) -> pd.DataFrame:
         run="mtl", seed=1, checkpoint="best", decoding="reset", dataset="d", arm="temperature",
         round=0, temperature=0.1, top_k=0, sampling_seed=1, n_tokens=9, finish_reason="stop",
     )  # fmt: skip
-    return frame[table_schema("generation").names]
+    return with_optional(frame, "generation")[table_schema("generation").names]
 
 
 def scores_of(values: dict[tuple[str, int], Metrics], judge: str = "gpt-4") -> pd.DataFrame:

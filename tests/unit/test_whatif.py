@@ -68,6 +68,22 @@ def test_margins_and_settings_count_every_example_and_sample(tmp_path: Path) -> 
     assert settings[settings["temperature"] == 0.2]["n_wins"].sum() == 3
 
 
+def test_a_text_of_several_settings_is_no_win_of_the_first(tmp_path: Path) -> None:
+    """T=0.1 came first in every row that it shared, and seemed to win."""
+    samples = samples_of(("a", 0, "x", 4), ("a", 4, "y", 1), ("b", 0, "x", 1), ("b", 1, "y", 1))
+    samples["temperature"] = samples["sample_id"] / 10 + 0.1
+    samples["arms"] = [["temperature"] * n for n in samples["multiplicity"]]
+    samples["temperatures"] = [[0.1, 0.2, 0.3, 0.4], [0.5], [0.1], [0.2]]
+    samples["top_ks"] = [[0] * n for n in samples["multiplicity"]]
+    best, worst = span(em=1, coverage=1), span(em=0, coverage=0)
+    scores = {("a", 0): best, ("a", 4): worst, ("b", 0): worst, ("b", 1): best}
+    pool = Pool(RESET, 1, samples, pool_of(("a", "nq"), ("b", "nq")), scores_of(scores))
+    settings = written([pool], tmp_path)[2].set_index("temperature")
+    assert settings["n_samples"].to_dict() == {0.1: 2, 0.2: 2, 0.3: 1, 0.4: 1, 0.5: 1}
+    assert settings["n_candidates"].to_dict() == settings["n_samples"].to_dict()
+    assert settings["n_wins"].to_dict() == {0.1: 0.25, 0.2: 1.25, 0.3: 0.25, 0.4: 0.25, 0.5: 0}
+
+
 def test_a_single_candidate_and_a_tie_are_no_margin(tmp_path: Path) -> None:
     samples = samples_of(("a", 0, "x", 1), ("b", 0, "x", 1), ("b", 1, "y", 1))
     scores = scores_of({(e, i): span(em=1, coverage=1) for e, i in (("a", 0), ("b", 0), ("b", 1))})

@@ -57,9 +57,10 @@ def generate(
     """Yield the outputs of all draws of all prompts, as parts of the generation table.
 
     `decodings` gives the draws of an example; equal outputs of an example are one row with its
-    multiplicity. Columns are those of the table except run, seed, checkpoint and decoding. A prompt
-    that leaves no room has one empty row that ended by `prompt_too_long`. What the sidecar knows is
-    not generated again, and each finished batch is put there at once. `n_rows` is for the log.
+    multiplicity and all of its settings. Columns are those of the table except run, seed,
+    checkpoint and decoding. A prompt that leaves no room has one empty row that ended by
+    `prompt_too_long`. What the sidecar knows is not generated again, and each finished batch is put
+    there at once. `n_rows` is for the log.
     """
     progress, rows = Progress(n_rows), iter(rows)
     while prompts := list(islice(rows, window)):
@@ -82,17 +83,15 @@ def is_any_missing(
     )
 
 
-def collapse(drawn: Iterable[tuple[Draw, Completion]]) -> list[tuple[Draw, Completion, int]]:
-    """Return the different outputs of one example, each with its first draw and multiplicity.
+def collapse(drawn: Iterable[tuple[Draw, Completion]]) -> list[list[tuple[Draw, Completion]]]:
+    """Return the draws of one example by their output, each group in the order of sample_id.
 
-    Equal texts get equal scores, so they are judged once; the multiplicities sum to the draws.
+    Equal texts get equal scores, so they are judged once, as one row that stands for the group.
     """
-    first: dict[str, tuple[Draw, Completion]] = {}
-    multiplicity: dict[str, int] = {}
+    groups: dict[str, list[tuple[Draw, Completion]]] = {}
     for draw, completion in sorted(drawn, key=lambda pair: pair[0].sample_id):
-        first.setdefault(completion.output, (draw, completion))
-        multiplicity[completion.output] = multiplicity.get(completion.output, 0) + 1
-    return [(*pair, multiplicity[output]) for output, pair in first.items()]
+        groups.setdefault(completion.output, []).append((draw, completion))
+    return list(groups.values())
 
 
 def _keys(prompt: Prompt, draws: Sequence[Draw]) -> list[str]:
@@ -155,20 +154,26 @@ def _rows(
     completions = [outputs[key] for key in keys] or [
         Completion("", 0, PROMPT_TOO_LONG, draw.temperature, draw.top_k) for draw in draws
     ]
-    return [
-        {
-            "example_id": prompt.example_id,
-            "sample_id": draw.sample_id,
-            "dataset": prompt.dataset,
-            "arm": draw.arm,
-            "round": draw.round,
-            "temperature": completion.temperature,
-            "top_k": completion.top_k,
-            "sampling_seed": draw.sampling_seed,
-            "multiplicity": multiplicity,
-            "output": completion.output,
-            "n_tokens": completion.n_tokens,
-            "finish_reason": completion.finish_reason,
-        }
-        for draw, completion, multiplicity in collapse(zip(draws, completions, strict=True))
-    ]
+    return [_row(prompt, same) for same in collapse(zip(draws, completions, strict=True))]
+
+
+def _row(prompt: Prompt, same: Sequence[tuple[Draw, Completion]]) -> dict[str, Any]:
+    """Return the row of draws with one output: the first of them, and the settings of all."""
+    draw, completion = same[0]
+    return {
+        "example_id": prompt.example_id,
+        "sample_id": draw.sample_id,
+        "dataset": prompt.dataset,
+        "arm": draw.arm,
+        "round": draw.round,
+        "temperature": completion.temperature,
+        "top_k": completion.top_k,
+        "sampling_seed": draw.sampling_seed,
+        "multiplicity": len(same),
+        "arms": [draw.arm for draw, _ in same],
+        "temperatures": [completion.temperature for _, completion in same],
+        "top_ks": [completion.top_k for _, completion in same],
+        "output": completion.output,
+        "n_tokens": completion.n_tokens,
+        "finish_reason": completion.finish_reason,
+    }

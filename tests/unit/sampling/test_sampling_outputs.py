@@ -89,13 +89,33 @@ drawn_outputs = st.lists(st.sampled_from(["", "red", "green", "blue"]), max_size
 def test_multiplicities_sum_to_the_draws_and_keep_the_first(drawn: list, random):
     shuffled = random.sample(drawn, len(drawn))
     rows = collapse(shuffled)
-    assert sum(multiplicity for *_, multiplicity in rows) == len(drawn)
-    assert len({completion.output for _, completion, _ in rows}) == len(rows)
-    for draw, completion, multiplicity in rows:
-        equal = [other for other, output in drawn if output.output == completion.output]
-        assert draw == equal[0]
-        assert multiplicity == len(equal)
+    assert sum(map(len, rows)) == len(drawn)
+    assert len({same[0][1].output for same in rows}) == len(rows)
+    for same in rows:
+        output = same[0][1].output
+        assert same == [pair for pair in drawn if pair[1].output == output]
     assert rows == collapse(drawn)
+
+
+def test_a_row_keeps_the_setting_of_every_draw_it_stands_for():
+    rows = run(prompts(8), CountingBackend())
+    assert (rows["multiplicity"] > 1).any()
+    for row in rows.itertuples():
+        assert len(row.arms) == len(row.temperatures) == len(row.top_ks) == row.multiplicity
+        assert (row.arm, row.temperature, row.top_k) == (
+            row.arms[0], row.temperatures[0], row.top_ks[0]
+        )  # fmt: skip
+    kept = [
+        (row.example_id, *setting)
+        for row in rows.itertuples()
+        for setting in zip(row.arms, row.temperatures, row.top_ks, strict=True)
+    ]
+    drawn = [
+        (prompt.example_id, draw.arm, draw.temperature, draw.top_k)
+        for prompt in prompts(8)
+        for draw in RESET(prompt.example_id)
+    ]
+    assert sorted(kept) == sorted(drawn)
 
 
 def test_every_draw_is_accounted_for_and_stands_with_its_own_prompt():
