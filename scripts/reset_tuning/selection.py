@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 
 from reset_tuning.errors import InputError
-from reset_tuning.sampling.backend import LENGTH, PROMPT_TOO_LONG
+from reset_tuning.sampling.backend import CONTENT_FILTER, LENGTH, PROMPT_TOO_LONG
 from reset_tuning.scoring.table import SCORED_STATUSES, is_empty
 from reset_tuning.seeds import draw_fraction
 from reset_tuning.tables import read_table, table_schema, with_optional, write_table
@@ -145,7 +145,7 @@ def scored_samples(
     rows["has_output"] = ~rows["output"].map(is_empty).astype(bool)
     longest = math.inf if selection.max_length is None else selection.max_length
     rows["fits"] = rows["n_prompt_tokens"] + rows["n_tokens"] <= longest
-    ended_early = rows["finish_reason"].isin((LENGTH, PROMPT_TOO_LONG))
+    ended_early = rows["finish_reason"].isin((LENGTH, PROMPT_TOO_LONG, CONTENT_FILTER))
     rows["is_cut_off"] = ended_early & (selection.cut_off == "drop")
     usable = rows["has_output"] & ~rows["is_cut_off"] & rows["fits"]
     rows["is_candidate"] = rows["selection_score"].notna() & usable

@@ -6,6 +6,7 @@ from typing import Protocol
 
 STOP = "stop"  # the model ended its answer
 LENGTH = "length"  # the limit of new tokens ended it
+CONTENT_FILTER = "content_filter"  # a server's filter withheld the answer
 PROMPT_TOO_LONG = "prompt_too_long"  # the prompt left no room for any answer
 
 
@@ -30,7 +31,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """An output's text, its number of tokens without EOS, and why it ended (`stop`, `length`).
+    """An output's text, its number of tokens without EOS, and why it ended (see above).
 
     `temperature` and `top_k` are what the engine used, in the meaning of Setting.
     """

@@ -20,7 +20,15 @@ from reset_tuning.judging.client import Limits, ask_all, make_client
 from reset_tuning.judging.local_server import running_server
 from reset_tuning.judging.replies import InvalidReply, JudgeReply, json_object
 from reset_tuning.judging.server import NO_KEY, Endpoint, read_key
-from reset_tuning.sampling.backend import LENGTH, STOP, Completed, Completion, Request, Setting
+from reset_tuning.sampling.backend import (
+    CONTENT_FILTER,
+    LENGTH,
+    STOP,
+    Completed,
+    Completion,
+    Request,
+    Setting,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -76,9 +84,11 @@ class CompletionRequest:
         body = json_object(text)
         choices = body.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
+        reason = choice.get("finish_reason") if isinstance(choice, dict) else None
+        if reason == CONTENT_FILTER:  # what it left of the text is no answer
+            return JudgeReply(self.model, finish_reason=reason)
         if not isinstance(choice, dict) or not isinstance(choice.get("text"), str):
             raise InvalidReply(f"the reply has no choices with a text: {text[:120]!r}")
-        reason = choice.get("finish_reason")
         if reason not in (STOP, LENGTH):
             raise InvalidReply(f"the reply ended by {reason!r}, neither stop nor length")
         # JSON may hold a lone surrogate, which no table can.
@@ -156,29 +166,17 @@ class EndpointBackend:
         return Completion(text, n_tokens, str(reply.finish_reason), setting.temperature, top_k)
 
     def _try_parameters(self, requests: Sequence[Request]) -> None:
-        """Try once whether the server obeys top-k, temperature and seed, on the first prompt."""
+        """Try once whether the server obeys top-k, temperature and seed.
+
+        This is done on the first prompt that no content filter withholds.
+        """
         sampled = [s for request in requests for s in request.settings if s.temperature > 0]
         if self._was_tried or not sampled:
             return
+        texts = next((found for found in map(self._trial, requests) if found), None)
+        if texts is None:
+            return
         self._was_tried = True
-        first = requests[0]
-        limit = min(first.max_new_tokens, _TRIAL_TOKENS)
-        trial = Request(first.prompt_ids, (), limit, first.text)
-        greedy, one, hot = Setting(0.0, 0, 0), Setting(_HOT, 1, 1), Setting(_HOT, 0, 1)
-        asked = {
-            "greedy": self._request(trial, greedy),
-            "one": self._request(trial, one),
-            "again": self._request(trial, hot, number=1),
-        } | {seed: self._request(trial, Setting(_HOT, 0, seed)) for seed in _HOT_SEEDS}
-        replies = self._ask(list(asked.values()))
-        said = {name: replies[request.key] for name, request in asked.items()}
-        for reply in said.values():
-            if reply.error:
-                raise InputError(
-                    f"the generating endpoint {self._endpoint.base_url} does not take a request "
-                    f"with temperature, seed and top_k: {reply.error}"
-                )
-        texts = {name: reply.reply for name, reply in said.items()}
         if any(setting.top_k for setting in sampled) and texts["one"] != texts["greedy"]:
             raise InputError(
                 f"the generating endpoint {self._endpoint.base_url} ignores top_k: with top-k 1 it "
@@ -191,6 +189,29 @@ class EndpointBackend:
             )
         if texts["again"] != texts[1]:
             logging.warning("the endpoint does not repeat a seed: samples cannot be drawn again")
+
+    def _trial(self, request: Request) -> dict[str | int, str | None] | None:
+        """Return what the server says of one prompt under other settings; None if filtered."""
+        limit = min(request.max_new_tokens, _TRIAL_TOKENS)
+        trial = Request(request.prompt_ids, (), limit, request.text)
+        greedy, one, hot = Setting(0.0, 0, 0), Setting(_HOT, 1, 1), Setting(_HOT, 0, 1)
+        asked: dict[str | int, CompletionRequest] = {
+            "greedy": self._request(trial, greedy),
+            "one": self._request(trial, one),
+            "again": self._request(trial, hot, number=1),
+        }
+        asked |= {seed: self._request(trial, Setting(_HOT, 0, seed)) for seed in _HOT_SEEDS}
+        replies = self._ask(list(asked.values()))
+        said = {name: replies[request.key] for name, request in asked.items()}
+        for reply in said.values():
+            if reply.error:
+                raise InputError(
+                    f"the generating endpoint {self._endpoint.base_url} does not take a request "
+                    f"with temperature, seed and top_k: {reply.error}"
+                )
+        if any(reply.finish_reason == CONTENT_FILTER for reply in said.values()):
+            return None
+        return {name: reply.reply for name, reply in said.items()}
 
 
 def _nothing(request: CompletionRequest, reply: JudgeReply) -> None:

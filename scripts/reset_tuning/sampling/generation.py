@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from reset_tuning.data.prompts import FittedPrompt, count_prompt_tokens, fitted_prompts
 from reset_tuning.errors import InputError
 from reset_tuning.journal import Sidecar
-from reset_tuning.sampling.backend import Backend
+from reset_tuning.sampling.backend import CONTENT_FILTER, Backend
 from reset_tuning.sampling.decodings import Draw, draws_of
 from reset_tuning.sampling.engines import TRANSFORMERS, Means, loaded_backend
 from reset_tuning.sampling.outputs import Engine, generate, is_any_missing
@@ -207,8 +207,14 @@ def _write(
             _engine(job, tokenizer) as engine,
             writing_table(path, "generation", metadata) as table,
         ):
+            n_withheld = 0
             for part in generate(read_prompts(folder), job.draws, engine, n_prompts):
+                n_withheld += part.loc[
+                    part["finish_reason"] == CONTENT_FILTER, "multiplicity"
+                ].sum()
                 table.write(part.assign(**names))
+        if n_withheld:
+            logging.warning("a content filter withheld %d outputs: they are empty", n_withheld)
 
 
 def generate_share(job: GenerationJob, folder: Path, rank: int, ranks: int) -> None:

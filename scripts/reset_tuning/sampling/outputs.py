@@ -9,6 +9,7 @@ import pandas as pd
 
 from reset_tuning.journal import Sidecar
 from reset_tuning.sampling.backend import (
+    CONTENT_FILTER,
     PROMPT_TOO_LONG,
     Backend,
     BackendFactory,
@@ -88,9 +89,10 @@ def collapse(drawn: Iterable[tuple[Draw, Completion]]) -> list[list[tuple[Draw, 
 
     Equal texts get equal scores, so they are judged once, as one row that stands for the group.
     """
-    groups: dict[str, list[tuple[Draw, Completion]]] = {}
+    groups: dict[tuple[str, bool], list[tuple[Draw, Completion]]] = {}
     for draw, completion in sorted(drawn, key=lambda pair: pair[0].sample_id):
-        groups.setdefault(completion.output, []).append((draw, completion))
+        withheld = completion.finish_reason == CONTENT_FILTER  # no empty answer of the model
+        groups.setdefault((completion.output, withheld), []).append((draw, completion))
     return list(groups.values())
 
 

@@ -26,6 +26,7 @@ def summarise_lengths(generations: pd.DataFrame) -> pd.DataFrame:
         empty=generations["output"].str.strip() == "",
         at_limit=generations["finish_reason"] == "length",
         too_long=generations["finish_reason"] == "prompt_too_long",
+        withheld=generations["finish_reason"] == "content_filter",
     )
     return rows.groupby([*POINT, "dataset"], as_index=False).agg(
         n=("n_tokens", "size"),
@@ -35,6 +36,7 @@ def summarise_lengths(generations: pd.DataFrame) -> pd.DataFrame:
         n_empty=("empty", "sum"),
         share_at_limit=("at_limit", "mean"),
         n_prompt_too_long=("too_long", "sum"),
+        n_content_filter=("withheld", "sum"),
     )
 
 

@@ -82,6 +82,8 @@ class CompletionsServer:
     models: list[str]
     ignored: tuple[str, ...] = ()  # parameters that it does not obey
     statuses: list[int] = field(default_factory=list)  # of the next answers; then 200
+    banned: list[int] = field(default_factory=list)  # a prompt that its content filter refuses,
+    refusal: int = 400  # with this status
     bodies: list[dict[str, Any]] = field(default_factory=list)
     lock: Any = field(default_factory=threading.Lock)
 
@@ -116,7 +118,14 @@ def _handler(server: CompletionsServer) -> type[BaseHTTPRequestHandler]:
             with server.lock:
                 server.bodies.append(body)
                 status = server.statuses.pop(0) if server.statuses else 200
-            if status == 200:
+            is_banned = body["prompt"] == server.banned
+            if is_banned and server.refusal == 400:
+                self._send(400, {"error": {"message": "filtered", "code": "content_filter"}})
+            elif is_banned:
+                reply = server.complete(body)
+                reply["choices"][0] |= {"text": "I ca", "finish_reason": "content_filter"}
+                self._send(200, reply)
+            elif status == 200:
                 self._send(200, server.complete(body))
             else:
                 self._send(status, {"error": {"message": "not now", "type": "server_error"}})

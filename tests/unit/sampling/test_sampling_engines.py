@@ -258,6 +258,24 @@ def test_passing_failures_are_retried_and_lasting_ones_keep_what_came(
     assert [index for index, _ in kept] == [0, 2, 3]
 
 
+@pytest.mark.parametrize("status", [200, 400])
+def test_an_answer_that_a_filter_withholds_is_no_empty_answer(
+    status: int,
+    server: CompletionsServer,
+    asked: EndpointBackend,
+    transformers_backend: TransformersBackend,
+    some: list[Request],
+):
+    """Status 400 became an empty output that ended by nothing declared; 200 stopped the job."""
+    banned = Request((2, 5, 5, 5), some[0].settings, 8)  # the first one, on which it is tried
+    server.refusal, server.banned = status, list(banned.prompt_ids)
+    withheld, *others = run(asked, [banned, *some])
+    assert {(c.output, c.n_tokens, c.finish_reason) for c in withheld} == {
+        ("", 0, "content_filter")
+    }
+    assert texts(others) == texts(run(transformers_backend, some))
+
+
 def test_a_server_of_other_models_is_refused(base_url: str, tokenizer: PreTrainedTokenizerFast):
     settings, means = {"kind": "endpoint", "base_url": base_url}, Means(batch_tokens=1)
     with (

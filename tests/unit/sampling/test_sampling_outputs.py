@@ -118,6 +118,15 @@ def test_a_row_keeps_the_setting_of_every_draw_it_stands_for():
     assert sorted(kept) == sorted(drawn)
 
 
+def test_a_withheld_answer_is_not_counted_with_empty_ones():
+    reasons = ["stop", "content_filter", "length", "content_filter"]
+    rows = collapse(
+        (Draw(n, "temperature", 0, 0.1, 0, n), Completion("", 0, reason, 0.1, 0))
+        for n, reason in enumerate(reasons)
+    )
+    assert [[draw.sample_id for draw, _ in same] for same in rows] == [[0, 2], [1, 3]]
+
+
 def test_every_draw_is_accounted_for_and_stands_with_its_own_prompt():
     rows = run(prompts(), CountingBackend())
     assert rows["multiplicity"].sum() == 5 * 7
