@@ -43,8 +43,9 @@ class Completion:
     top_k: int
 
 
-# (index of the request, its completions in the order of its settings)
-Completed = tuple[int, tuple[Completion, ...]]
+# (index of the request, its completions in the order of its settings); None stands for a draw that
+# got none, after which the backend raises
+Completed = tuple[int, tuple[Completion | None, ...]]
 
 
 class Backend(Protocol):

@@ -84,16 +84,17 @@ class CompletionRequest:
         body = json_object(text)
         choices = body.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
+        named = body.get("model") or self.model
         reason = choice.get("finish_reason") if isinstance(choice, dict) else None
         if reason == CONTENT_FILTER:  # what it left of the text is no answer
-            return JudgeReply(self.model, finish_reason=reason)
+            return JudgeReply(named, finish_reason=reason)
         if not isinstance(choice, dict) or not isinstance(choice.get("text"), str):
             raise InvalidReply(f"the reply has no choices with a text: {text[:120]!r}")
         if reason not in (STOP, LENGTH):
             raise InvalidReply(f"the reply ended by {reason!r}, neither stop nor length")
         # JSON may hold a lone surrogate, which no table can.
         output = choice["text"].encode("utf-8", "replace").decode()
-        return JudgeReply(self.model, reply=output, finish_reason=reason)
+        return JudgeReply(named, reply=output, finish_reason=reason)
 
 
 class EndpointBackend:
@@ -114,7 +115,7 @@ class EndpointBackend:
     def generate(self, requests: Sequence[Request]) -> Iterator[list[Completed]]:
         """Yield completions, some requests at a time; raise InputError when some got none.
 
-        Those that did get one are yielded first.
+        All that came is yielded first, also single draws of a request.
         """
         self._try_parameters(requests)
         start = 0
@@ -136,9 +137,8 @@ class EndpointBackend:
         for index, some in asked.items():
             found = [replies[request.key] for request in some]
             errors += [reply.error for reply in found if reply.error]
-            if not any(reply.error for reply in found):
-                completions = map(self._completion, some, found)
-                done.append((index, tuple(completions)))
+            if not all(reply.error for reply in found):
+                done.append((index, tuple(map(self._completion, some, found))))
         yield done
         if errors:
             raise InputError(
@@ -155,10 +155,25 @@ class EndpointBackend:
 
     def _ask(self, requests: Sequence[CompletionRequest]) -> dict[str, JudgeReply]:
         return ask_all(
-            requests, self._endpoint, self._limits, _nothing, total=len(requests), done="generated"
+            requests,
+            self._endpoint,
+            self._limits,
+            self._check_model,
+            total=len(requests),
+            done="generated",
         )
 
-    def _completion(self, request: CompletionRequest, reply: JudgeReply) -> Completion:
+    def _check_model(self, request: CompletionRequest, reply: JudgeReply) -> None:
+        """Raise InputError when another model answered than the one that was asked."""
+        if reply.model != request.model:
+            raise InputError(
+                f"the generating endpoint {self._endpoint.base_url} answered as {reply.model}, not "
+                f"{request.model}: serve the checkpoint under that name and start again"
+            )
+
+    def _completion(self, request: CompletionRequest, reply: JudgeReply) -> Completion | None:
+        if reply.error:
+            return None
         text = (reply.reply or "").strip()
         n_tokens = len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
         setting = request.setting
@@ -212,10 +227,6 @@ class EndpointBackend:
         if any(reply.finish_reason == CONTENT_FILTER for reply in said.values()):
             return None
         return {name: reply.reply for name, reply in said.items()}
-
-
-def _nothing(request: CompletionRequest, reply: JudgeReply) -> None:
-    """Replies are taken all at once."""
 
 
 @contextmanager

@@ -140,6 +140,7 @@ def _generated(
             key: completion
             for index, completions in completed
             for key, completion in zip(keys[index], completions, strict=True)
+            if completion is not None
         }
         engine.sidecar.add((key, asdict(completion)) for key, completion in batch.items())
         outputs |= batch

@@ -4,20 +4,27 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from engines import CompletionsServer, fake_vllm, serving
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from reset_tuning.errors import InputError
+from reset_tuning.journal import Sidecar
 from reset_tuning.judging.client import Limits
 from reset_tuning.judging.server import Endpoint
 from reset_tuning.sampling.backend import Backend, Completion, Request, Setting
+from reset_tuning.sampling.decodings import Draw
 from reset_tuning.sampling.endpoint_backend import EndpointBackend, endpoint_backend
 from reset_tuning.sampling.engines import Means, endpoint_model, loaded_backend
 from reset_tuning.sampling.generation import generation_job
+from reset_tuning.sampling.outputs import Engine, generate
+from reset_tuning.sampling.prompts import Prompt
+from reset_tuning.sampling.texts import encode
 from reset_tuning.sampling.transformers_backend import TransformersBackend
 from reset_tuning.sampling.vllm_backend import VllmBackend
 
@@ -274,6 +281,42 @@ def test_an_answer_that_a_filter_withholds_is_no_empty_answer(
         ("", 0, "content_filter")
     }
     assert texts(others) == texts(run(transformers_backend, some))
+
+
+def test_the_other_draws_of_an_example_are_kept_when_one_fails(
+    server: CompletionsServer,
+    base_url: str,
+    tokenizer: PreTrainedTokenizerFast,
+    tmp_path: Path,
+):
+    def all_rows() -> pd.DataFrame:
+        with Sidecar(tmp_path) as sidecar:
+            engine = Engine(sidecar, lambda: backend, partial(encode, tokenizer))
+            prompt = Prompt("a", "nq", "Name a colour", 6)
+            return pd.concat(generate([prompt], lambda _: draws, engine))
+
+    draws = [Draw(n, "temperature", 0, 0.9, 0, n) for n in range(3)]
+    one_by_one = Limits(concurrency=1, attempts=1)
+    backend = EndpointBackend(Endpoint(base_url, "none"), "m", tokenizer, one_by_one)
+    n_trials = 7
+    server.statuses = [200] * n_trials + [200, 400, 200]
+    with pytest.raises(InputError, match="1 of 3 requests"):
+        all_rows()
+    assert all_rows()["multiplicity"].sum() == 3
+    assert len(server.bodies) == n_trials + 3 + 1
+
+
+def test_a_server_that_answers_as_another_model_is_refused(
+    server: CompletionsServer, asked: EndpointBackend, some: list[Request]
+):
+    honest = server.complete
+    server.complete = lambda body: honest(body) | {"model": "llama-cd-seed-1-last"}
+    greedy = [Request(some[0].prompt_ids, (Setting(0.0, 0, 0),), 8)]
+    with pytest.raises(InputError, match="answered as llama-cd-seed-1-last, not mtl-seed-1-best"):
+        run(asked, greedy)
+    assert len(server.bodies) == 1
+    server.complete = lambda body: {**honest(body), "model": None}  # a server that names none
+    run(asked, greedy)
 
 
 def test_a_server_of_other_models_is_refused(base_url: str, tokenizer: PreTrainedTokenizerFast):
