@@ -35,9 +35,15 @@ class VllmBackend:
     """Decodes requests with a vLLM engine; `parameters` is vLLM's SamplingParams."""
 
     def __init__(
-        self, engine: Any, parameters: type, tokenizer: Tokenizer, ends: set[int], batch_tokens: int
+        self,
+        engine: Any,
+        parameters: type,
+        tokenizer: Tokenizer,
+        ends: set[int],
+        vocabulary: int,
+        batch_tokens: int,
     ) -> None:
-        self._engine, self._parameters = engine, parameters
+        self._engine, self._parameters, self._vocabulary = engine, parameters, vocabulary
         self._tokenizer, self._ends = tokenizer, ends
         self._tokens_at_once = _BATCHES_AT_ONCE * batch_tokens
 
@@ -78,7 +84,9 @@ class VllmBackend:
             )
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(f"vLLM cannot load the model {path}: {error}") from error
-        return cls(engine, SamplingParams, tokenizer, _end_tokens(path, tokenizer), batch_tokens)
+        vocabulary = AutoConfig.from_pretrained(path).get_text_config().vocab_size
+        ends = _end_tokens(path, tokenizer)
+        return cls(engine, SamplingParams, tokenizer, ends, vocabulary, batch_tokens)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[list[Completed]]:
         """Yield completions, the longest prompts first and a few batches at a time."""
@@ -127,14 +135,17 @@ class VllmBackend:
         )
 
     def _completion(self, output: Any, used: Any) -> Completion:
-        """Return a completion with the parameters that vLLM's own object holds after its checks."""
+        """Return a completion with the parameters that vLLM's own object holds after its checks.
+
+        That object knows no vocabulary, so a top-k above it, which has no effect, is cut here.
+        """
         tokens = list(output.token_ids)
         if tokens and tokens[-1] in self._ends:
             tokens.pop()
         if output.finish_reason not in (STOP, LENGTH):
             raise InputError(f"vLLM ended an output by {output.finish_reason!r}: start again")
         text = decoded(self._tokenizer, tokens)
-        top_k = max(0, int(used.top_k)) if used.temperature > 0 else 0
+        top_k = min(max(0, int(used.top_k)), self._vocabulary) if used.temperature > 0 else 0
         return Completion(text, len(tokens), output.finish_reason, float(used.temperature), top_k)
 
 

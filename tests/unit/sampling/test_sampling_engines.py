@@ -78,15 +78,8 @@ def test_vllm_gives_the_same_table(
     load_vllm: Callable, transformers_backend: TransformersBackend, some: list[Request]
 ):
     backend, _ = load_vllm()
-    expected = [
-        tuple(
-            # vLLM does not tell how many of its tokens a top-k above the vocabulary leaves.
-            Completion(c.output, c.n_tokens, c.finish_reason, s.temperature, s.top_k)
-            for c, s in zip(completions, request.settings, strict=True)
-        )
-        for completions, request in zip(run(transformers_backend, some), some, strict=True)
-    ]
-    assert run(backend, some) == expected
+    assert any(s.top_k > transformers_backend._model.config.vocab_size for s in some[0].settings)
+    assert run(backend, some) == run(transformers_backend, some)
 
 
 def test_vllm_gets_every_parameter_and_shares_prefixes(load_vllm: Callable, some: list[Request]):
