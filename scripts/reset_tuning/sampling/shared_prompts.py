@@ -20,6 +20,13 @@ from transformers.cache_utils import DynamicLayer
 from reset_tuning.errors import InputError
 
 _NAME = "draws_of_shared_prompts"
+UNREADABLE = (
+    "the transformers backend reads models whose every layer attends to the whole text as Llama's "
+    "do; generate with this one through generation.backend vllm or endpoint"
+)
+# What models pass beside queries, keys and mask without any effect on how they attend; dropout is
+# for training.
+_WITHOUT_EFFECT = {"dropout", "position_ids", "use_cache", "output_router_logits", "is_causal"}
 _FIRST_CAPACITY = 32  # tokens that a draw's buffer holds at first; it doubles when it is full
 
 
@@ -70,10 +77,7 @@ class SharedPrompts:
         Raises InputError for a model that does not keep all of its keys in every layer.
         """
         if any(type(layer) is not DynamicLayer for layer in cache.layers):
-            raise InputError(
-                "the transformers backend reads models whose every layer attends to the whole "
-                "text; generate with this one through generation.backend vllm or endpoint"
-            )
+            raise InputError(UNREADABLE)
         self._layers = [_Layer(layer) for layer in cache.layers]
         self.mask = is_prompt[:, None, None, :]
 
@@ -116,12 +120,16 @@ def _attend(
     value: _Layer,
     attention_mask: torch.Tensor,
     scaling: float | None = None,
-    **_: Any,
+    **others: Any,
 ) -> tuple[torch.Tensor, None]:
     """Return the attention of the draws, [B, Q, heads, D], for queries [B, heads, Q, D].
 
-    `attention_mask` is [B, 1, 1, L], true where a prompt has a token.
+    `attention_mask` is [B, 1, 1, L], true where a prompt has a token. Raises InputError for an
+    argument that may have an effect, such as a soft cap of the scores: none is left out silently.
     """
+    passed = {name for name, value in others.items() if value is not None}
+    if unknown := sorted(passed - _WITHOUT_EFFECT):
+        raise InputError(f"{UNREADABLE} (it passes {', '.join(unknown)} to its attention)")
     rows, heads, draws, size = query.shape
     groups = key.prompt_keys.shape[1]  # several heads may share keys
     n = key.n_tokens

@@ -21,7 +21,7 @@ from transformers.utils.logging import disable_progress_bar
 from reset_tuning.errors import InputError
 from reset_tuning.sampling.backend import LENGTH, STOP, Completed, Completion, Request, Setting
 from reset_tuning.sampling.choice import next_tokens, uniform_numbers
-from reset_tuning.sampling.shared_prompts import SharedPrompts, attention_of_draws
+from reset_tuning.sampling.shared_prompts import UNREADABLE, SharedPrompts, attention_of_draws
 from reset_tuning.sampling.texts import decoded, ends_of
 
 # How prompts are read; the flash-attention package takes no padding mask of the general kind.
@@ -58,7 +58,7 @@ class TransformersBackend:
     ) -> "TransformersBackend":
         """Load a checkpoint folder or a hub model onto GPU number `device`, or else the CPU.
 
-        Raises InputError when it cannot be loaded.
+        Raises InputError when it cannot be loaded or attends in a way that is not supported.
         """
         torch.set_num_threads(threads)
         if attention not in _ATTENTIONS:
@@ -72,7 +72,9 @@ class TransformersBackend:
         except (OSError, ValueError) as error:
             raise InputError(f"the model {path} cannot be loaded: {error}") from error
         place = f"cuda:{device}" if torch.cuda.is_available() else "cpu"
-        return cls(model.to(place), tokenizer, batch_tokens)
+        backend = cls(model.to(place), tokenizer, batch_tokens)
+        check_attention(backend._model)
+        return backend
 
     def generate(self, requests: Sequence[Request]) -> Iterator[list[Completed]]:
         """Yield completions batch by batch, the longest prompts first.
@@ -127,6 +129,23 @@ class TransformersBackend:
     ) -> Completion:
         text = decoded(self._tokenizer, tokens)
         return Completion(text, len(tokens), STOP if ended else LENGTH, temperature, top_k)
+
+
+def check_attention(model: PreTrainedModel) -> None:
+    """Raise InputError unless two tokens can be decoded over a shared prompt.
+
+    No attribute of a model tells this: some that go through transformers' attention interface
+    change keys on the way, some that declare nothing are read well.
+    """
+    trial = Request((0,), (Setting(0.0, 0, 0),), 2)
+    never = torch.tensor([_UNWRITTEN], device=model.device)  # no end token may cut the trial short
+    try:
+        _Decoding(model, never, [trial]).run()
+    except InputError:
+        raise
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        logging.debug("the trial of attention failed", exc_info=True)
+        raise InputError(UNREADABLE) from error
 
 
 def check_requests(requests: Sequence[Request], model: PreTrainedModel) -> None:

@@ -11,10 +11,19 @@ import pytest
 import torch
 from tiny_model import tiny_llama
 from transformers import (
+    AutoModelForCausalLM,
+    BloomConfig,
+    DeepseekV3Config,
+    FalconConfig,
+    Gemma2Config,
+    GPTNeoConfig,
+    LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    StableLmConfig,
 )
 
 from reset_tuning.errors import InputError
@@ -212,6 +221,48 @@ def test_a_model_with_windows_of_attention_is_refused(tokenizer: PreTrainedToken
     windowed = TransformersBackend(MistralForCausalLM(config).eval(), tokenizer, 4096)
     with pytest.raises(InputError, match="generation.backend vllm or endpoint"):
         run(windowed, [Request((2, 5, 6), GREEDY, 4)])
+
+
+_SIZE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+_HEADS = {"intermediate_size": 48, "num_key_value_heads": 4}
+_LATENT = {
+    "kv_lora_rank": 8, "q_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 4,
+    "v_head_dim": 8, "first_k_dense_replace": 2,
+}  # fmt: skip
+_NEO = {"hidden_size": 32, "num_layers": 2, "num_heads": 4, "attention_types": [[["global"], 2]]}
+_CAPPED = {"head_dim": 8, "attn_logit_softcapping": 1.0, "layer_types": ["full_attention"] * 2}
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "detail"),
+    [
+        (FalconConfig, _SIZE, ""),
+        (BloomConfig, _SIZE, ""),
+        (GPTNeoConfig, _NEO, ""),
+        (DeepseekV3Config, _SIZE | _HEADS | _LATENT, ""),
+        (Gemma2Config, _SIZE | _HEADS | _CAPPED, "softcap"),  # it was dropped silently
+    ],
+)
+def test_a_model_that_attends_in_another_way_is_refused_before_generating(
+    family: type, changes: dict, detail: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+):
+    config = family(vocab_size=len(tokenizer), eos_token_id=3, pad_token_id=0, **changes)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=f"generation.backend vllm or endpoint.*{detail}"):
+        TransformersBackend.load(
+            str(tmp_path), tokenizer, dtype="float32", attention="eager", batch_tokens=1
+        )
+
+
+@pytest.mark.parametrize("family", [LlamaConfig, Qwen2Config, StableLmConfig])
+def test_models_that_attend_to_the_whole_text_are_read(
+    family: type, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+):
+    config = family(vocab_size=len(tokenizer), eos_token_id=3, pad_token_id=0, **_SIZE, **_HEADS)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    TransformersBackend.load(
+        str(tmp_path), tokenizer, dtype="float32", attention="sdpa", batch_tokens=1
+    )
 
 
 def test_a_batch_that_does_not_fit_into_memory_is_halved(
