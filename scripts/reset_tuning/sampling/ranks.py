@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from reset_tuning import lifetime
 from reset_tuning.sampling.engines import ENDPOINT
 from reset_tuning.training.launch import FORWARDED_SIGNALS, run_training, visible_gpus
 
@@ -42,9 +43,11 @@ def share_size(n_rows: int, rank: int, ranks: int) -> int:
 def run_ranks(ranks: int, job: Path, threads: int) -> None:
     """Run the job of a file on `ranks` processes; raise InputError when one of them fails.
 
-    Whatever the ranks had finished by then is in the sidecar.
+    Whatever the ranks had finished by then is in the sidecar. They end with this process, be it
+    killed: its next start would share the GPU with them and make their rows again.
     """
     command = [
+        *(sys.executable, lifetime.__file__),
         *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
         f"--nproc-per-node={ranks}",
         f"--signals-to-handle={','.join(FORWARDED_SIGNALS)}",

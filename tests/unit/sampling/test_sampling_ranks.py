@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 
 from helpers import ROOT
@@ -134,15 +135,7 @@ def test_a_job_killed_by_sigkill_recomputes_at_most_the_batch_in_flight(
 ):
     sidecar = tmp_path / "sidecar"
     slow = {"spec": SPEC | {"max_new_tokens": 60}, "batch_tokens": 1}
-    process = subprocess.Popen(
-        [sys.executable, __file__, checkpoint, sidecar, pool, tmp_path / "killed.parquet"],
-        env=os.environ
-        | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT / "scripts", ROOT / "tests")))},
-    )
-    while process.poll() is None and len(stored(sidecar)) < 30:
-        time.sleep(0.005)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
+    kill_a_job([checkpoint, sidecar, pool, tmp_path / "killed.parquet", 1], sidecar)
     before = stored(sidecar)
     assert 30 <= len(before) < DRAWS
     assert not (tmp_path / "killed.parquet").exists()
@@ -153,7 +146,34 @@ def test_a_job_killed_by_sigkill_recomputes_at_most_the_batch_in_flight(
     assert not list(tmp_path.glob(".*prompts*/job.json"))
 
 
+def test_the_ranks_of_a_job_killed_by_sigkill_end_with_it(
+    tmp_path: Path, checkpoint: Path, pool: Path
+):
+    sidecar = tmp_path / "sidecar"
+    kill_a_job([checkpoint, sidecar, pool, tmp_path / "killed.parquet", 2], sidecar)
+    ranks = [int(file.stem.split("-")[-2]) for file in sidecar.rglob("*.jsonl")]
+    deadline = time.monotonic() + 60
+    while any(map(psutil.pid_exists, ranks)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert ranks and len(stored(sidecar)) < DRAWS  # they were stopped, and had not finished
+
+
+def kill_a_job(arguments: list[Any], sidecar: Path) -> None:
+    """Start a job as a process of its own, and kill it when it has stored some rows."""
+    process = subprocess.Popen(
+        [sys.executable, __file__, *map(str, arguments)],
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT / "scripts", ROOT / "tests")))},
+    )
+    while process.poll() is None and len(stored(sidecar)) < 30:
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+
+
 if __name__ == "__main__":
-    folder, sidecar, pool_file, samples = map(Path, sys.argv[1:])
-    wanted = job(folder, sidecar, spec=SPEC | {"max_new_tokens": 60}, batch_tokens=1)
+    folder, sidecar, pool_file, samples = map(Path, sys.argv[1:5])
+    means = {"batch_tokens": 1, "cpu_ranks": int(sys.argv[5])}
+    wanted = job(folder, sidecar, spec=SPEC | {"max_new_tokens": 60}, **means)
     sample_outputs(wanted, pool_file, samples)
