@@ -174,28 +174,52 @@ class Sidecar(_Closing):
     def __init__(self, directory: Path | None) -> None:
         self._journal = Journal(directory) if directory else None
         self._known: dict[str, Any] = {}  # without a journal
-        self._files = sorted(directory.glob("*.jsonl")) if directory else []
+        self._files: list[Path] = []
+        self._ends: list[int] = []  # how far each file has been read
         self._streams: dict[int, BufferedReader] = {}
         self._n_torn = 0
         found = array("Q"), array("q")
-        for number, path in enumerate(self._files):
-            for digest, offset in self._scan(path):
-                found[0].append(digest)
-                found[1].append(number << _OFFSET_BITS | offset)
+        for digest, place in self._unread():
+            found[0].append(digest)
+            found[1].append(place)
         self._places = _Places(*found)
         if self._n_torn:
             logging.warning("skipped %d torn lines under %s", self._n_torn, directory)
 
-    def _scan(self, path: Path) -> Iterator[tuple[int, int]]:
-        """Yield the digest and the offset of every whole line of a file."""
-        offset = 0
-        with path.open("rb") as stream:
+    def refresh(self) -> None:
+        """Take note of what other processes have stored since the last time."""
+        for digest, place in self._unread():
+            self._places.add(digest, place)
+
+    def _unread(self) -> Iterator[tuple[int, int]]:
+        """Yield the digest and the place of every whole line that was not read yet."""
+        if self._journal is None:
+            return
+        for path in sorted(self._journal.directory.glob("*.jsonl")):
+            number = self._number(path)
+            if path != self._journal.own_file and path.stat().st_size > self._ends[number]:
+                for digest, offset in self._scan(number):
+                    yield digest, number << _OFFSET_BITS | offset
+
+    def _number(self, path: Path) -> int:
+        """Return the number of a file, which a new one gets here."""
+        if path not in self._files:
+            self._files.append(path)
+            self._ends.append(0)
+        return self._files.index(path)
+
+    def _scan(self, number: int) -> Iterator[tuple[int, int]]:
+        """Yield the digest and the offset of every new whole line of a file."""
+        with self._files[number].open("rb") as stream:
+            stream.seek(self._ends[number])
             for line in stream:
+                offset = self._ends[number]
                 if line.startswith(_LINE_START) and line.endswith(b"}\n"):
                     yield _digest(line.split(b'"', 4)[3]), offset
                 else:
                     self._n_torn += 1
-                offset += len(line)
+                if line.endswith(b"\n"):  # else its writer may still be at it
+                    self._ends[number] += len(line)
 
     def get(self, key: str) -> Any | None:
         """Return a known result, or None."""
@@ -227,9 +251,7 @@ class Sidecar(_Closing):
             offsets = self._journal.append({"key": k, "result": result} for k, result in results)
             own = self._journal.own_file
             assert own is not None
-            if not self._files or self._files[-1] != own:
-                self._files.append(own)
-            number = len(self._files) - 1
+            number = self._number(own)
             for (key, _), offset in zip(results, offsets, strict=True):
                 self._places.add(_digest(key.encode()), number << _OFFSET_BITS | offset)
 

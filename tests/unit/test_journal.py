@@ -36,6 +36,27 @@ def test_a_torn_line_is_skipped_and_counted(tmp_path: Path, caplog: pytest.LogCa
     assert "skipped 1 torn lines" in caplog.text
 
 
+def test_what_others_store_meanwhile_is_found_after_a_look(tmp_path: Path):
+    with Sidecar(tmp_path) as ours, Sidecar(tmp_path) as theirs:
+        ours.add([("mine", 1)])
+        for n in range(3):  # a new file, and then one that grows
+            theirs.add([(f"key {n}", n)])
+            assert ours.get(f"key {n}") is None
+            ours.refresh()
+            assert ours.get(f"key {n}") == n
+        ours.add([("mine too", 2)])
+        assert (ours.get("mine"), ours.get("mine too")) == (1, 2)
+
+
+def test_a_line_that_is_still_being_written_is_found_when_it_is_whole(tmp_path: Path):
+    line = b'{"key": "a", "result": 1}\n'
+    (tmp_path / "host-1-1.jsonl").write_bytes(line[:12])
+    with Sidecar(tmp_path) as sidecar:
+        (tmp_path / "host-1-1.jsonl").write_bytes(line)
+        sidecar.refresh()
+        assert sidecar.get("a") == 1
+
+
 def test_two_writers_do_not_touch_each_others_file(tmp_path: Path):
     with Sidecar(tmp_path) as first, Sidecar(tmp_path) as second:
         for number in range(100):

@@ -65,6 +65,7 @@ def generate(
     """
     progress, rows = Progress(n_rows), iter(rows)
     while prompts := list(islice(rows, window)):
+        engine.sidecar.refresh()  # ReSet-S may run beside ReSet, and takes its draws
         drawn = [(prompt, decodings(prompt.example_id)) for prompt in prompts]
         outputs = _outputs(drawn, engine, progress)
         yield pd.DataFrame(

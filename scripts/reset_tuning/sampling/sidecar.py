@@ -2,7 +2,8 @@
 
 An output is known by everything it depends on: the model (its folder), the prompt, the setting and
 the limit of new tokens. So identical weights are evaluated once, a killed job goes on where it
-stopped, a new test set costs its own rows only, and ReSet-S takes ReSet's draws.
+stopped, a new test set costs its own rows only, and ReSet-S takes ReSet's draws,
+also while ReSet's job is at work, but for those of the window of prompts that both have begun.
 """
 
 import hashlib

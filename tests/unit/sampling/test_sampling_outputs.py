@@ -163,6 +163,19 @@ def test_a_second_job_generates_only_what_is_new(tmp_path: Path):
     assert (first.outputs, second.outputs) == (21, 5 * 14 - 21)
 
 
+def test_two_jobs_at_the_same_time_take_each_others_draws(tmp_path: Path):
+    """Each knew only what stood there at its start, and both made all draws of the first round."""
+    ours, theirs = CountingBackend(), CountingBackend()
+    two_rounds = partial(draws_of, GRID | {"rounds": 2}, 1)
+    with Sidecar(tmp_path) as sidecar:
+        parts = generate(prompts(6), two_rounds, Engine(sidecar, lambda: ours, encode), window=2)
+        first = next(parts)
+        run(prompts(6), theirs, tmp_path)
+        rows = pd.concat([first, *parts], ignore_index=True)
+    assert (ours.outputs, theirs.outputs) == (6 * 14 - 4 * 7, 4 * 7)
+    assert rows.equals(run(prompts(6), CountingBackend(), draws=two_rounds))
+
+
 def test_a_job_whose_outputs_are_known_makes_no_backend(tmp_path: Path):
     expected = run(prompts(), CountingBackend(), tmp_path)
 
