@@ -3,6 +3,7 @@
 Every fault is an InputError of one sentence that names the key and the allowed values.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from functools import cache, reduce
 from operator import getitem
@@ -50,6 +51,7 @@ def check_config(config: Config) -> None:
     checks catch names that no registry holds, impossible combinations and cycles of runs.
     """
     _check_schema(config)
+    _check_finite(config, "")
     _check_models(config)
     _check_generation(config)
     _check_lengths(config)
@@ -62,6 +64,16 @@ def check_config(config: Config) -> None:
     _check_evaluation(config)
     _check_tables(config)
     _check_claims(config)
+
+
+def _check_finite(value: Any, key: str) -> None:
+    """Raise InputError for .nan anywhere, and .inf: NaN is within all bounds of a schema."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"config: {key} is {value}; write a finite number.")
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, item in items:
+            _check_finite(item, f"{key}.{name}" if key else str(name))
 
 
 def _check_schema(config: Config) -> None:
@@ -227,6 +239,13 @@ def _check_mixtures(config: Config) -> None:
             for dataset in datasets:
                 where = f"mixtures.{name}.sets.{set_name}"
                 _one_of(dataset, trainable, where, "datasets with a train split")
+        listed = [dataset for datasets in mixture["sets"].values() for dataset in datasets]
+        twice = sorted({dataset for dataset in listed if listed.count(dataset) > 1})
+        if twice:
+            raise InputError(
+                f"config: mixtures.{name}.sets lists {twice[0]} twice; a dataset belongs to one "
+                "set of a mixture."
+            )
 
 
 def _check_runs(config: Config) -> None:

@@ -67,6 +67,31 @@ FAULTS = {
         "datasets.nq.kind is 'extractive'",
         "extractive_qa",
     ),
+    "NaN as a temperature": (
+        {"decodings": {"reset": {"temperatures": [0.1, float("nan")]}}},
+        "decodings.reset.temperatures.1 is nan",
+        "finite",
+    ),
+    "infinite temperature": (
+        {"decodings": {"reset": {"top_k_temperature": float("inf")}}},
+        "decodings.reset.top_k_temperature is inf",
+        "at most 100",
+    ),
+    "temperature that is no number to a model": (
+        {"decodings": {"reset": {"temperatures": [1e-40]}}},
+        "decodings.reset.temperatures.0 is 1e-40",
+        "at least 0.001",
+    ),
+    "top-k temperature that is no number to a model": (
+        {"decodings": {"reset": {"top_k_temperature": 1e-40}}},
+        "decodings.reset.top_k_temperature is 1e-40",
+        "at least 0.001",
+    ),
+    "dataset in two sets": (
+        {"mixtures": {"all": {"sets": {"more": ["dolly"]}}}},
+        "mixtures.all.sets lists dolly twice",
+        "one set",
+    ),
     "unknown filter": (
         {"datasets": {"nq": {"filters": ["no_anwser"]}}},
         "datasets.nq.filters",
@@ -123,7 +148,7 @@ FAULTS = {
     "temperature 0 in a grid": (
         {"decodings": {"reset": {"temperatures": [0.0, 0.5]}}},
         "decodings.reset.temperatures.0 is 0.0",
-        "more than 0",
+        "at least 0.001",
     ),
     "unknown key of a decoding": (
         {"decodings": {"reset": {"max_new_tokns": 3}}},

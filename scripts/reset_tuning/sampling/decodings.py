@@ -4,6 +4,7 @@ A draw is identified by its place in the grid and seeded by what it is for, so t
 more rounds makes the same first draws, and another example or batch changes nothing.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,11 +65,13 @@ def _grid(spec: Mapping[str, Any], run_seed: int, example_id: str) -> tuple[Draw
     """Enumerate rounds x values; a sample_id names the same setting whichever arms are drawn."""
     temperatures = [float(value) for value in spec["temperatures"]]
     top_ks = [int(value) for value in spec["top_ks"]]
-    if not all(temperature > 0 for temperature in temperatures):
-        raise InputError(
-            "a decoding of kind grid has the temperature 0, at which nothing is drawn: take it out "
-            "of temperatures (a decoding of kind greedy makes the greedy answer)"
-        )
+    for temperature in temperatures:
+        if not 0 < temperature < math.inf:
+            raise InputError(
+                f"a decoding of kind grid has the temperature {temperature:g}, at which nothing "
+                "can be drawn: take it out of temperatures (a decoding of kind greedy makes the "
+                "greedy answer)"
+            )
     top_k_temperature = _top_k_temperature(spec)
     settings = [(TEMPERATURE, value, value, 0) for value in temperatures]
     settings += [(TOP_K, value, top_k_temperature, value) for value in top_ks]

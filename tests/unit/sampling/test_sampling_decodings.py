@@ -1,5 +1,7 @@
 """The draws of an example: arms, rounds, numbers and seeds."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,9 +91,12 @@ def test_literal_is_the_temperature_zero():
     )
 
 
-def test_a_temperature_of_zero_samples_nothing():
-    with pytest.raises(InputError, match="take it out of temperatures"):
-        draws_of(GRID | {"temperatures": [0.0, 0.7]}, 1, "x")
+@pytest.mark.parametrize(
+    ("temperature", "name"), [(0.0, "0"), (math.nan, "nan"), (math.inf, "inf"), (-1, "-1")]
+)
+def test_a_temperature_at_which_nothing_can_be_drawn_is_named(temperature: float, name: str):
+    with pytest.raises(InputError, match=f"the temperature {name}, .* take it out"):
+        draws_of(GRID | {"temperatures": [temperature, 0.7]}, 1, "x")
 
 
 def test_whole_numbers_seed_as_the_same_decimals():
