@@ -10,11 +10,13 @@ import pandas as pd
 
 from reset_tuning.data.prompts import prompt_parts
 from reset_tuning.figures.pages import fits_report, page, template
+from reset_tuning.sampling.backend import STOP
 from reset_tuning.seeds import draw_fraction
 from reset_tuning.stats.averages import INSTRUCTION_METRIC, Headlines
 from reset_tuning.tables import read_table
 
 _POINT = ["run", "seed", "checkpoint"]
+_MISSING = "missing"  # in place of why an answer ended: there is no row at all
 
 
 def browser_page(
@@ -78,13 +80,13 @@ def _drawn(path: Path) -> pd.DataFrame:
     return rows.assign(place=range(len(rows)))
 
 
-def _answers(paths: Sequence[Path], examples: set[str]) -> dict[tuple, str]:
-    """Return (run, seed, checkpoint, example_id) → answer."""
-    columns = [*_POINT, "example_id", "output"]
+def _answers(paths: Sequence[Path], examples: set[str]) -> dict[tuple, tuple[str, str]]:
+    """Return (run, seed, checkpoint, example_id) → answer and why it ended."""
+    columns = [*_POINT, "example_id", "output", "finish_reason"]
     frames = [read_table(path, "generation")[columns] for path in paths]
     rows = pd.concat(frames, ignore_index=True)
     rows = rows[rows["example_id"].isin(examples)]
-    return {tuple(row[:-1]): row[-1] for row in rows.itertuples(index=False, name=None)}
+    return {tuple(row[:-2]): row[-2:] for row in rows.itertuples(index=False, name=None)}
 
 
 def _shown_scores(
@@ -129,7 +131,7 @@ def _judge_texts(paths: Sequence[Path], judge: str) -> dict[tuple, str]:
 def _example(
     row: Mapping[str, Any],
     systems: Sequence[Mapping[str, Any]],
-    answers: Mapping[tuple, str],
+    answers: Mapping[tuple, tuple[str, str]],
     shown: Mapping[tuple, Mapping[str, float | str]],
     said: Mapping[tuple, str],
     template: Mapping[str, str],
@@ -137,7 +139,8 @@ def _example(
 ) -> dict[str, Any]:
     """Return one example as the page's script reads it; equal answers stand in it once."""
     keys = [(*(system[name] for name in _POINT), row["example_id"]) for system in systems]
-    texts = list(dict.fromkeys(answers.get(key, "") for key in keys))
+    given = [answers.get(key, ("", _MISSING)) for key in keys]
+    texts = list(dict.fromkeys(text for text, _ in given))
     return {
         "id": row["example_id"],
         "dataset": row["dataset"],
@@ -146,9 +149,10 @@ def _example(
         "references": list(row["references"]),
         "texts": texts,
         "answers": [
-            {"text": texts.index(answers.get(key, "")), "scores": dict(shown.get(key, {}))}
+            {"text": texts.index(text), "scores": dict(shown.get(key, {}))}
+            | ({"ended": reason} if reason != STOP else {})
             | ({"judge": said[key]} if key in said else {})
-            for key in keys
+            for key, (text, reason) in zip(keys, given, strict=True)
         ],
     }
 

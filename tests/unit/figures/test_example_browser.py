@@ -11,7 +11,7 @@ from reset_tuning.figures import pages
 from reset_tuning.figures.examples import browser_page
 from reset_tuning.scoring.table import REFUSED, scored, write_scores
 from reset_tuning.stats.averages import Headlines
-from reset_tuning.tables import write_table
+from reset_tuning.tables import read_table, write_table
 
 SYSTEMS = [
     {"label": "Vicuna", "main": True, "run": "vicuna-7b", "seed": 0, "checkpoint": "start"},
@@ -136,6 +136,20 @@ def test_ratings_come_with_the_judges_words_and_failures_with_their_reason(tmp_p
     given = sorted(str(one["scores"]["instruction following"]) for one in answered)
     assert given == ["0.75", "0.75", "0.75", "refused"]
     assert {one["judge"] for one in answered} == {"Fine. Rating: [[8]]"}
+
+
+def test_cut_and_missing_answers_are_told_from_empty_ones(tmp_path: Path) -> None:
+    tests, said = examples(tmp_path, 4), answers(tmp_path, 4)
+    rows = read_table(said[0], "generation")
+    rows.loc[rows["example_id"] == "nq-1", "finish_reason"] = "length"
+    rows.loc[rows["example_id"] == "nq-3", "output"] = ""
+    write_table(rows[rows["example_id"] != "nq-2"], said[0], "generation")
+    page = browser_page(tests, said, [], [], SYSTEMS, HEADLINES, ["nq"], 50, TEMPLATE, TASKS)
+    shown = {one["id"]: one for one in packed_data(page)["examples"]}
+    first = {name: one["answers"][0] for name, one in shown.items()}
+    assert [first[f"nq-{n}"].get("ended") for n in range(4)] == [None, "length", "missing", None]
+    for name in ("nq-2", "nq-3"):
+        assert shown[name]["texts"][first[name]["text"]] == ""
 
 
 def test_at_most_the_asked_number_of_each_set_always_the_same(tmp_path: Path) -> None:

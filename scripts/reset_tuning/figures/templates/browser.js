@@ -51,7 +51,7 @@ function card(example, systems) {
   const head = element("h2", "", example.dataset);
   head.append(element("span", "soft", ` ${set.kind}, ${set.role} · ${example.id}`));
   made.append(head, element("p", "question", example.question));
-  made.append(folded("Prompt", example.prompt));
+  made.append(folded("Prompt (whole; a model whose limit it exceeds reads less of the context)", example.prompt));
   made.append(references(example));
   const grid = element("div", "answers");
   systems.forEach((system) => grid.append(answer(example, system)));
@@ -77,7 +77,11 @@ function answer(example, system) {
   const made = element("section", "answer");
   made.append(element("h3", "", data.systems[system].label));
   const text = example.texts[given.text];
-  made.append(element("p", text ? "text" : "text soft", text || "(empty)"));
+  const nothing = given.ended === "missing" ? "(missing: there is no such row)" : "(empty)";
+  made.append(element("p", text ? "text" : "text soft", text || nothing));
+  if (given.ended && given.ended !== "missing") {
+    made.append(element("p", "soft", `ended by ${given.ended}`));
+  }
   const scores = element("p", "scores");
   Object.entries(given.scores).forEach(([name, value]) => {
     const number = typeof value === "number";
