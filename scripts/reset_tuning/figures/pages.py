@@ -121,8 +121,10 @@ def _cells(name: str, rows: list[dict[str, str]]) -> tuple[list[str], list[list[
         return head, [[shown_value(row[column]) for column in head] for row in rows]
     cells = [[value_cell(row, name) for name in columns] for row in rows]
     names = [[row["label"], row["n_seeds"]] for row in rows]
-    head = ["label", "n_seeds", *columns]
-    return head, [name + shown for name, shown in zip(names, cells, strict=True)]
+    # Why a number is missing or rests on fewer seeds, where one does.
+    notes = [[row["note"]] if any(other.get("note") for other in rows) else [] for row in rows]
+    head = ["label", "n_seeds", *columns, *(["note"] if notes[0] else [])]
+    return head, [sum(parts, []) for parts in zip(names, cells, notes, strict=True)]
 
 
 def shown_value(text: str) -> str:

@@ -123,8 +123,10 @@ def scorers_of(
     found: dict[str, None] = {}
     for path in files:
         if path.startswith(f"{manifest.results}/scores/"):
-            metadata = pq.read_schema(manifest.located(path, folder, root)).metadata or {}
-            found.setdefault(metadata.get(b"scorer", b"").decode())
+            table = manifest.located(path, folder, root)
+            if table.exists():  # a missing one is told among the files
+                metadata = pq.read_schema(table).metadata or {}
+                found.setdefault(metadata.get(b"scorer", b"").decode())
     return [json.loads(text) for text in found if text]
 
 

@@ -93,6 +93,17 @@ def test_equal_tables_give_equal_pages(main_csv) -> None:
     assert table_page(main_csv, "Main") == table_page(main_csv, "Main")
 
 
+def test_a_hole_in_the_main_table_has_its_reason_on_the_page(tmp_path) -> None:
+    path = tmp_path / "main_table.csv"
+    path.write_text(
+        "label,n_seeds,note,overall,overall_sd\na,3,,0.5,0.1\nb,2,seed 2 is missing,0.5,0.1\n"
+    )
+    assert cells(table_page(path, "Main")) == [
+        ["a", "3", "0.500 ± 0.100", ""],
+        ["b", "2", "0.500 ± 0.100", "seed 2 is missing"],
+    ]
+
+
 def test_a_page_that_the_report_could_not_show_is_told(tmp_path, caplog) -> None:
     write_page("x" * 1_500_000, tmp_path / "short.html")
     assert not caplog.records

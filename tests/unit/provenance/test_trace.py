@@ -103,6 +103,16 @@ def test_a_number_that_was_edited_is_told(toy: Path) -> None:
     assert "CHANGED since the manifest was made" in text
 
 
+def test_a_score_file_that_is_gone_is_no_traceback(toy: Path) -> None:
+    found = find(toy, "w/ MTL", column="faithfulness_seen")
+    gone = [path for path in found.files if path.startswith("results/toy/scores/")]
+    assert gone
+    for path in gone:
+        (toy / path).unlink()
+    text = trace_text(found, read_manifest(toy / RESULTS), toy / RESULTS, toy)
+    assert all(path in text for path in gone)
+
+
 @pytest.mark.parametrize(
     ("row", "column", "message"),
     [
