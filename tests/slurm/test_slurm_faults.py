@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
+import psutil
 import pytest
 from slurm_cluster import HERE, Clone, Cluster, Run, ranks, wait_until
 
@@ -48,6 +50,18 @@ def start_and_reach(clone: Clone, step: int, **environment: str) -> Run:
     wait_until(lambda: step_of(clone) >= step or run.status is not None, "a first state", 180)
     assert run.status is None, run.output[-6000:]
     return run
+
+
+@contextmanager
+def held(clone: Clone) -> Iterator[None]:
+    """Hold the ranks of a training, lest it ends before what is to happen to it has happened."""
+    processes = ranks(clone)
+    for process in processes:
+        process.suspend()
+    yield
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
 
 
 def slurm_log(clone: Clone, number: str) -> str:
@@ -125,7 +139,9 @@ def test_a_preempted_job_is_queued_again_and_goes_on(training: Clone, cluster: C
 
 def test_ctrl_c_leaves_no_job_and_a_new_start_goes_on(training: Clone, cluster: Cluster) -> None:
     run = start_and_reach(training, 5)
-    run.process.send_signal(signal.SIGINT)
+    with held(training):
+        run.process.send_signal(signal.SIGINT)
+        wait_until(lambda: trainings(training)[0]["JobState"] != "RUNNING", "it is cancelled", 60)
     assert run.wait(60) == 1
     wait_until(lambda: not cluster.queue(), "the queue is empty", 20)
     step = step_of(training)
@@ -138,15 +154,16 @@ def test_a_killed_snakemake_gets_no_second_writer(training: Clone, cluster: Clus
     run = start_and_reach(training, 2)
     run.process.kill()
     run.process.wait()
-    (job,) = trainings(training)
-    assert job["JobState"] == "RUNNING", "nobody tells SLURM that Snakemake is gone"
-    locked = training.snakemake(WEIGHTS)
-    assert locked.status == 1 and "--unlock" in locked.output
-    training.snakemake("--unlock").succeeded()
-    refused = training.snakemake(WEIGHTS)
-    assert refused.status == 1
-    assert "SLURM still has jobs of an earlier run" in refused.output
-    assert f"scancel {job['JobId']}" in refused.output
+    with held(training):
+        (job,) = trainings(training)
+        assert job["JobState"] == "RUNNING", "nobody tells SLURM that Snakemake is gone"
+        locked = training.snakemake(WEIGHTS)
+        assert locked.status == 1 and "--unlock" in locked.output
+        training.snakemake("--unlock").succeeded()
+        refused = training.snakemake(WEIGHTS)
+        assert refused.status == 1
+        assert "SLURM still has jobs of an earlier run" in refused.output
+        assert f"scancel {job['JobId']}" in refused.output
     wait_until(lambda: not cluster.queue(), "the job ends by itself", 300)
     training.snakemake(WEIGHTS).succeeded()
     assert len(trainings(training)) == 1, "what the job had made was not made again"
