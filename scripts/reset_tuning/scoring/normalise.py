@@ -9,8 +9,8 @@ from functools import cache
 _SPACED_HYPHEN_OR_SLASH = re.compile(r"\s*([-/])\s*")
 _SPACE_BEFORE_POSSESSIVE = re.compile(r"\s+('s)\b", re.IGNORECASE)
 _ARTICLE = re.compile(r"\b(a|an|the)\b", re.IGNORECASE)
-# Dashes between clauses: em dashes, and spaced en dashes but for those of ranges.
-_CLAUSE_DASH = re.compile(r"\s*[—―]\s*|(?<![\d\s])\s+–\s+|\s+–\s+(?!\d)")
+# Dashes between clauses, em dashes and spaced en dashes, but for those of ranges (between digits).
+_CLAUSE_DASH = re.compile(r"(?<![\d\s])(?:\s*[—―]\s*|\s+–\s+)|(?:\s*[—―]\s*+|\s+–\s++)(?!\d)")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
@@ -34,8 +34,8 @@ def normalise(text: str, unicode: bool = False) -> str:
     ('', '')
     >>> normalise("1990–1995"), normalise("1990 – 1995", unicode=True), normalise("1990-1995")
     ('1990–1995', '19901995', '19901995')
-    >>> normalise("Mary – the queen—left", unicode=True)
-    'mary queen left'
+    >>> normalise("Mary – the queen—left", unicode=True), normalise("5 — 7", unicode=True)
+    ('mary queen left', '57')
     """
     if unicode:
         text = _CLAUSE_DASH.sub(" ", unicodedata.normalize("NFKC", text)).translate(_one_way())
