@@ -10,8 +10,6 @@ from slurm_cluster import Clone, Cluster, running_cluster, why_no_cluster
 # RESET_LONG_TESTS=1 runs these too: they wait for minutes, or depend on how fast the machine is.
 LONG = {
     "test_a_time_limit_costs_no_step",
-    "test_a_preempted_job_is_queued_again_and_goes_on",
-    "test_a_node_that_goes_down_passes_its_job_on",
     "test_a_lost_node_whose_job_lives_on_makes_no_second_writer",
     "test_a_head_job_queues_itself_again_before_its_limit",
 }

@@ -93,13 +93,6 @@ class Cluster:
         """Return the state of a node, as `idle` or `down*`."""
         return self.run("sinfo", "--noheader", f"--nodes={node}", "--format=%t")
 
-    def hurry(self, number: str) -> None:
-        """Let a job that SLURM puts into the queue again start at once, and not in two minutes."""
-        wait_until(lambda: self.job(number)["Restarts"] != "0", "the job is queued again", 120)
-        # It may have started in the meantime, and then SLURM refuses.
-        command = ("scontrol", "update", f"jobid={number}", "starttime=now")
-        subprocess.run(command, env=self.environment, capture_output=True)
-
     def clear(self) -> None:
         """Cancel what is left of a test, and mend the nodes."""
         if numbers := self.queue():

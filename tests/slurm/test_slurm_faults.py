@@ -129,7 +129,6 @@ def test_a_preempted_job_is_queued_again_and_goes_on(training: Clone, cluster: C
     run = start_and_reach(training, 5, RESET_GPU_PARTITION="low")
     urgent = ("sbatch", "--partition=gpu", "--nodes=2", "--gpus-per-node=8", "--mem=1000")
     cluster.run(*urgent, "--output=/dev/null", "--wrap=sleep 5")
-    cluster.hurry(trainings(training)[0]["JobId"])
     run.wait()
     run.succeeded()
     (job,) = trainings(training)
@@ -198,7 +197,6 @@ def test_a_node_that_goes_down_passes_its_job_on(
     run = start_and_reach(training, 5)
     node = trainings(training)[0]["NodeList"]
     cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-    cluster.hurry(trainings(training)[0]["JobId"])
     run.wait()
     run.succeeded()
     (job,) = trainings(training)
@@ -216,7 +214,6 @@ def test_a_lost_node_whose_job_lives_on_makes_no_second_writer(
     rank.suspend()  # or it would have ended before SLURM misses its node
     daemon = int((cluster.folder / f"pid/slurmd-{node}.pid").read_text())
     os.kill(daemon, signal.SIGKILL)
-    cluster.hurry(trainings(training)[0]["JobId"])
     held = "is held by another process, which is asked for it"
     wait_until(lambda: held in training.log_of("train/mtl/seed-1"), "the second job asks", 180)
     rank.resume()

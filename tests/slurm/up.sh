@@ -39,8 +39,8 @@ for node in gpu1 gpu2; do
 done
 echo "CgroupAutomount=no" >"$folder/cgroup.conf"
 
-# cred_expire is what a requeued job waits for before it starts again; KillWait what a job has between
-# SIGTERM and SIGKILL. MinJobAge keeps ended jobs visible to squeue.
+# cred_expire is what a requeued job waits for before it starts again (5 is the least that SLURM takes);
+# KillWait what a job has between SIGTERM and SIGKILL. MinJobAge keeps ended jobs visible to squeue.
 cat >"$folder/slurm.conf" <<CONF
 ClusterName=reset-tests
 SlurmctldHost=$host(127.0.0.1)
@@ -48,7 +48,7 @@ SlurmctldPort=$port
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket=$folder/munge/run/socket,cred_expire=2
+AuthInfo=socket=$folder/munge/run/socket,cred_expire=5
 CredType=cred/munge
 StateSaveLocation=$folder/controller
 SlurmdSpoolDir=$folder/spool-%n

@@ -62,10 +62,7 @@ def _effects(
     of_seeds = None
     if n_seeds > 1:
         between = 2 * seed_deviation**2 / n_seeds
-        degrees = 2 * (n_seeds - 1)
-        of_seeds = minimum_detectable_effect(
-            Spread(between, 0.0, degrees, degrees, between=between, seed_degrees=degrees)
-        )
+        of_seeds = minimum_detectable_effect(Spread(between, 0.0, 0.0, n_seeds - 1, _MANY))
     return {
         "paired": _of_examples(2 * (1 - correlation) * variance),
         "unpaired": _of_examples(2 * variance),
@@ -74,4 +71,4 @@ def _effects(
 
 
 def _of_examples(variance: float) -> float:
-    return minimum_detectable_effect(Spread(0.0, variance, _MANY, _MANY))
+    return minimum_detectable_effect(Spread(0.0, variance, 0.0, 0, _MANY))

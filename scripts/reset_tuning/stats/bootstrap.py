@@ -1,38 +1,37 @@
 """How sure a number is: a hierarchical bootstrap over seeds and examples, fit for three seeds.
 
 Two things vary from one repetition of an experiment to the next: the trainings (seeds) and the test
-examples. All seeds answer the same examples, so the two are crossed:
+examples. All seeds answer the same examples, so the two are crossed, and what one training gives to
+one example, their interaction, is a part of the variance of either and must count once:
 
-    variance = seed component + example component
-    example component   estimated from the examples' means over seeds
-    seed component      variance of the seeds' values / seeds, less what that variance owes to the
-                        same examples being answered differently by chance (their interaction)
+    variance   = of seeds + of examples - interaction
+    of seeds     variance of the seeds' values / seeds
+    of examples  variance of the examples' means over seeds / examples
 
 Every draw takes the test examples anew with replacement, the same ones for all seeds and systems,
 and a shift for the seeds. Three seeds cannot be resampled: there are only ten different samples of
 them, they miss a third of the variance, and the share of 95 % intervals that hold the truth falls
-to about 76 % when the seeds decide. So the seeds' shift is drawn from a normal distribution with
-the seed component as its variance, and the quantiles' distances from the estimate are stretched
-from the normal's to a mean of Student's quantiles, weighed by the components (Cochran and Cox):
-1.96 when the examples decide and 4.30, that of three seeds, when the seeds do. Satterthwaite's
-degrees of freedom in place of that weighing leave 89 to 92 % where three seeds agree by chance.
+to about 76 % when the seeds decide. So the seeds' shift is drawn from a normal distribution, and
+the quantiles' distances from the estimate are stretched from the normal's towards Student's, as far
+as the seeds' part of the variance goes: 1.96 when the examples decide and 4.30, that of three
+seeds, when the seeds do. Between these the root of a quantile is the weighted mean of the roots.
 
-Of the interaction two thirds are subtracted: with all of it, intervals are too short when seeds
-matter somewhat, with none of it too long when they do not. docs/results.md has the shares of 95 %
-intervals that hold the truth, 93 to 97 % for three seeds. p-values must hold at levels far below
-5 % too, where several claims are adjusted: hypotheses.py takes the seeds' variance whole.
+Of the interaction three tenths are taken off each variance. With all of it taken off the examples'
+alone, three seeds that agree by chance would leave no interval at all; taken off the seeds', an
+interval would be too short when seeds matter somewhat. docs/results.md has the shares of intervals
+that hold the truth, 93 to 97 % for three seeds.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri, stdtridf, stdtrit
+from scipy.special import ndtri, stdtrit
 
 from reset_tuning.seeds import draw_seed
 from reset_tuning.stats.quantities import Array, Quantity
 
-INTERACTION_SHARE = 2 / 3  # subtracted from the seeds' variance (module docstring)
+INTERACTION_SHARE = 0.3  # taken off each variance for an interval (module docstring)
 _CHUNK_NUMBERS = 1_000_000  # weights that are held at once
 
 
@@ -47,23 +46,32 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class Spread:
-    """The variance of a quantity: of the seeds, of the examples, and their degrees of freedom.
-
-    `seeds` is the seed component, `between` the variance of the seeds' values / seeds it is taken
-    from; `degrees` are those of an interval.
-    """
+    """The variance of a quantity: of seeds, of examples and what both hold (module docstring)."""
 
     seeds: float
     examples: float
-    degrees: float
+    interaction: float
+    seed_degrees: float
     example_degrees: float
-    between: float = 0.0
-    seed_degrees: int = 0
 
     @property
     def error(self) -> float:
         """The standard error over repetitions with other seeds and other examples."""
-        return float(np.sqrt(self.seeds + self.examples))
+        return float(np.sqrt(self.seeds + max(self.examples - self.interaction, 0.0)))
+
+    def parts(self) -> tuple[float, float]:
+        """Return the variances of seeds and of examples that an interval is made of."""
+        shared = INTERACTION_SHARE * self.interaction
+        return max(self.seeds - shared, 0.0), max(self.examples - shared, 0.0)
+
+    def quantile(self, tail: float) -> float:
+        """Return how many standard errors an interval reaches: between Student's two quantiles."""
+        seeds, examples = self.parts()
+        if seeds == 0:
+            return float(stdtrit(self.example_degrees, tail))
+        weight = seeds / (seeds + examples)
+        of_seeds, of_examples = stdtrit([self.seed_degrees, self.example_degrees], tail)
+        return float((weight * np.sqrt(of_seeds) + (1 - weight) * np.sqrt(of_examples)) ** 2)
 
 
 @dataclass(frozen=True)
@@ -78,32 +86,16 @@ class Estimate:
     spread: Spread
 
 
-def spread(quantity: Quantity, level: float = 0.95) -> Spread:
-    """Return the variance components of a quantity and its degrees of freedom at a level."""
+def spread(quantity: Quantity) -> Spread:
+    """Return the variances of a quantity."""
     n_seeds = len(quantity.values)
-    examples, interaction, example_degrees = _example_variance(quantity.influences, n_seeds)
-    between = float(quantity.values.var(ddof=1)) / n_seeds if n_seeds > 1 else 0.0
-    seeds = max(between - INTERACTION_SHARE * interaction, 0.0)
-    degrees = _degrees(seeds, examples, n_seeds - 1, example_degrees, level)
-    return Spread(seeds, examples, degrees, example_degrees, between, n_seeds - 1)
-
-
-def _degrees(
-    seeds: float, examples: float, seed_degrees: int, example_degrees: float, level: float
-) -> float:
-    """Return the degrees of freedom of the weighted mean of both components' quantiles."""
-    if seeds == 0:
-        return example_degrees
-    if examples == 0:
-        return seed_degrees
-    tail = (1 + level) / 2
-    weight = seeds / (seeds + examples)
-    quantile = weight * stdtrit(seed_degrees, tail) + (1 - weight) * stdtrit(example_degrees, tail)
-    return min(float(stdtridf(tail, quantile)), example_degrees)
+    examples, interaction, degrees = _example_variance(quantity.influences, n_seeds)
+    seeds = float(quantity.values.var(ddof=1)) / n_seeds if n_seeds > 1 else 0.0
+    return Spread(seeds, examples, interaction, n_seeds - 1, degrees)
 
 
 def _example_variance(influences: Mapping[str, Array], n_seeds: int) -> tuple[float, float, float]:
-    """Return the example component, the interaction's part of the seeds' and degrees of freedom."""
+    """Return the variance of examples, the interaction and the former's degrees of freedom."""
     parts, interaction = [], 0.0
     for array in influences.values():
         n = array.shape[1]
@@ -134,9 +126,11 @@ def estimate(quantities: Sequence[Quantity], settings: Bootstrap) -> list[Estima
     tails = np.array([(1 - settings.level) / 2, (1 + settings.level) / 2])
     estimates = []
     for column, quantity in enumerate(quantities):
-        found = spread(quantity, settings.level)
-        shifts = drawn[:, column] + np.sqrt(found.seeds) * shift
-        stretch = stdtrit(found.degrees, tails[1]) / ndtri(tails[1])
+        found = spread(quantity)
+        seeds, examples = found.parts()
+        share = examples / found.examples if found.examples > 0 else 0.0
+        shifts = np.sqrt(share) * drawn[:, column] + np.sqrt(seeds) * shift
+        stretch = found.quantile(tails[1]) / ndtri(tails[1])
         ends = quantity.mean + stretch * np.quantile(shifts, tails)
         low, high = np.clip(ends, *quantity.within)  # no mean of rates is above 1
         estimates.append(

@@ -1,14 +1,14 @@
 """Tests of claims: on which side of a bound an effect lies, several claims at once, and power.
 
-An effect is tested against both of its variances, each with Student's quantile of its own degrees
-of freedom: at level a it differs from a bound when
+An effect is tested against both of its variances (bootstrap.py), each with Student's quantile of
+its own degrees of freedom: at level a it differs from a bound when
 
-    distance² > t(a, seeds - 1)² * variance of the seeds' effects / seeds
-              + t(a, examples - 1)² * variance of the examples' mean effects / examples
+    distance² > t(a, seeds - 1)² * of seeds + t(a, examples - 1)² * (of examples - interaction)
 
-Seeds that agree by chance do not make a test bold in this way, at any level: on synthetic scores
-the error stays at or below a from a = 5 % down to 0.1 %, which the adjustment for several claims
-needs. The price is that a test is a little stricter than the 95 % interval beside it.
+and when it does for these very weights: distance² > t(a, examples - 1)² * of examples. Seeds that
+agree by chance do not make a test bold in this way, at any level: on synthetic scores the error
+stays at or below a from a = 5 % down to 0.1 %, which the adjustment for several claims needs. The
+price is that a test is a little stricter than the 95 % interval beside it.
 """
 
 from collections.abc import Sequence
@@ -68,12 +68,15 @@ def two_sided_p(distance: float, spread: Spread) -> float:
 
 def critical_distance(level: float, spread: Spread) -> float:
     """Return the distance from a bound that a two-sided test at a level needs (above)."""
-    squares = 0.0
-    if spread.between > 0:
-        squares += stdtrit(spread.seed_degrees, level / 2) ** 2 * spread.between
-    if spread.examples > 0:
-        squares += stdtrit(spread.example_degrees, level / 2) ** 2 * spread.examples
-    return float(np.sqrt(squares))
+    of_seeds = _square(spread.seed_degrees, level, spread.seeds)
+    beyond = max(spread.examples - spread.interaction, 0.0)
+    both = of_seeds + _square(spread.example_degrees, level, beyond)
+    return float(np.sqrt(max(both, _square(spread.example_degrees, level, spread.examples))))
+
+
+def _square(degrees: float, level: float, variance: float) -> float:
+    """Return the squared distance that a two-sided t-test at a level needs."""
+    return float(stdtrit(degrees, level / 2) ** 2 * variance) if variance > 0 else 0.0
 
 
 def all_of(parts: Sequence[Evidence]) -> Evidence:
@@ -110,7 +113,7 @@ def minimum_detectable_effect(spread: Spread, level: float = 0.95, power: float 
     The test's level is 1 - level, unadjusted for other claims. Its statistic is taken as noncentral
     t with the degrees of freedom that belong to the critical distance.
     """
-    error = float(np.sqrt(spread.between + spread.examples))
+    error = spread.error
     if error == 0:
         return 0.0
     tail = (1 + level) / 2
@@ -126,7 +129,7 @@ def examples_only(effect: float, spread: Spread, expect: Expectation, margin: fl
     It asks whether these very weights differ, and not whether trainings with other seeds would:
     with one test set and two systems it is the paired t-test of the examples' means over seeds.
     """
-    fixed = replace(spread, between=0.0)
+    fixed = replace(spread, seeds=0.0, interaction=0.0)
     if not np.isfinite(fixed.error):
         return 1.0
     return weigh(effect, fixed, expect, margin).support

@@ -42,10 +42,15 @@ def coverage(quantities) -> float:
 
 
 # Deviations of seeds against those of examples: from seeds that do not matter to seeds that decide.
-@pytest.mark.parametrize("seed_sd", [0.0, 0.06, 0.13, 0.25, 1.0])
-@pytest.mark.parametrize("interaction_sd", [0.3, 1.0])
-def test_intervals_of_three_seeds_hold_the_truth(seed_sd, interaction_sd) -> None:
-    assert 0.93 <= coverage(list(repeated(seed_sd, 1.0, interaction_sd))) <= 0.975
+@pytest.mark.parametrize("seed_sd", [0.0, 0.06, 0.13, 0.25, 0.5, 1.0])
+@pytest.mark.parametrize("interaction", [0.0, 0.25, 0.8, 1.0])
+def test_intervals_of_three_seeds_hold_the_truth(seed_sd, interaction) -> None:
+    """`interaction` is its share in the examples' variance; contrasts of trainings have nearly 1.
+
+    In theory .934 to .970 (docs/results.md); a share of 1,500 is off by .011 in 1 of 20 cases.
+    """
+    parts = np.sqrt([1 - interaction, interaction])
+    assert 0.92 <= coverage(list(repeated(seed_sd, *parts))) <= 0.98
 
 
 def test_intervals_of_one_evaluation_and_of_five_seeds_hold_the_truth() -> None:
@@ -103,7 +108,7 @@ def test_another_quantity_leaves_an_interval_as_it_was() -> None:
     quantities = list(repeated(0.1, 1.0, 1.0))[:4]
     alone = estimate(quantities[:1], SETTINGS)[0]
     among = estimate(quantities, SETTINGS)[0]
-    assert (alone.low, alone.high) == (among.low, among.high)
+    assert (among.low, among.high) == pytest.approx((alone.low, alone.high), rel=1e-12)
     other = estimate(quantities[:1], Bootstrap(draws=1000, seed=2))[0]
     assert other.low != alone.low
 
@@ -135,14 +140,22 @@ def test_without_any_spread_a_test_is_certain() -> None:
     assert two_sided_p(-0.5, found.spread) == 1
 
 
-def test_degrees_of_freedom_lie_between_seeds_and_examples() -> None:
+def test_an_interval_reaches_from_the_examples_quantile_to_the_seeds() -> None:
     few = spread(pooled_mean({"nq": np.array([[1.0] * 50, [2.0] * 50, [4.0] * 50])}, (1, 2, 3)))
-    assert few == Spread(pytest.approx(7 / 9), 0.0, 2, np.inf, pytest.approx(7 / 9), 2)
+    assert few == Spread(pytest.approx(7 / 9), 0.0, 0.0, 2, np.inf)
+    assert few.quantile(0.975) == pytest.approx(4.303, abs=1e-3)
     generator = np.random.default_rng(2)
     none = spread(pooled_mean({"nq": generator.normal(size=(1, 50))}))
-    assert none.degrees == pytest.approx(49)
+    assert none.quantile(0.975) == pytest.approx(2.010, abs=1e-3)  # 49 degrees
     mixed = spread(next(iter(repeated(0.1, 1.0, 0.1))))
-    assert 2 < mixed.degrees < 59
+    assert 2.0 < mixed.quantile(0.975) < 4.3
+
+
+def test_what_trainings_give_to_single_examples_is_in_both_variances() -> None:
+    found = [spread(quantity) for quantity in repeated(0.0, 0.0, 1.0)]
+    truth = 1 / (3 * 60)
+    for name in ("seeds", "examples", "interaction"):
+        assert np.mean([getattr(item, name) for item in found]) == pytest.approx(truth, rel=0.05)
 
 
 def test_seeds_that_one_side_lacks_are_left_out_with_a_note() -> None:

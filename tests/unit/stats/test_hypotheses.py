@@ -1,5 +1,7 @@
 """Tests of claims on synthetic effects: error rates, power, adjustment."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -16,7 +18,7 @@ from reset_tuning.stats.hypotheses import (
 )
 from reset_tuning.stats.quantities import pooled_mean
 
-SPREAD = Spread(seeds=0.0, examples=0.01, degrees=1e6, example_degrees=1e6)  # error 0.1
+SPREAD = Spread(0.0, 0.01, interaction=0.0, seed_degrees=0, example_degrees=1e6)  # error 0.1
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,13 @@ def test_the_evidence_of_one_effect(effect, expect, margin, support, against) ->
     assert found.against == pytest.approx(against, abs=1e-4)
 
 
+def test_seeds_that_agree_by_chance_do_not_make_an_effect_surer_than_the_examples_do() -> None:
+    agreeing = Spread(0.0, 0.01, interaction=0.01, seed_degrees=2, example_degrees=1e6)
+    assert weigh(0.196, agreeing, "higher").support == pytest.approx(0.05, abs=1e-4)
+    differing = replace(agreeing, seeds=0.01)
+    assert weigh(0.4303, differing, "higher").support == pytest.approx(0.05, abs=1e-4)
+
+
 def test_a_claim_is_as_strong_as_its_weakest_part() -> None:
     found = all_of([Evidence(0.001, 1.0), Evidence(0.2, 0.9), Evidence(0.01, 0.02)])
     assert found.support == 0.2
@@ -55,15 +64,21 @@ def test_verdicts() -> None:
     assert verdict(Evidence(0.01, 1.0), 0.06, 0.95) == "inconclusive"
 
 
-def null_claims(repetitions: int, claims: int, seed_sd: float) -> np.ndarray:
-    """Return p-values of claims none of which is true: effects are 0, examples are shared."""
+def null_claims(
+    repetitions: int, claims: int, seed_sd: float, example_sd: float = 0.7
+) -> np.ndarray:
+    """Return p-values of claims none of which is true: effects are 0, examples are shared.
+
+    Next to `seed_sd` and `example_sd` trainings answer the same examples differently (sd 1).
+    """
     generator = np.random.default_rng(11)
     p_values = np.empty((repetitions, claims))
     for repetition in range(repetitions):
-        shared = generator.normal(0, 0.5, (1, 60))
+        shared = generator.normal(0, example_sd / 2, (1, 60))
         for claim in range(claims):
             scores = shared + generator.normal(0, 1, (3, 60))
-            scores += generator.normal(0, 0.7, (1, 60)) + generator.normal(0, seed_sd, (3, 1))
+            scores += generator.normal(0, example_sd, (1, 60))
+            scores += generator.normal(0, seed_sd, (3, 1))
             quantity = pooled_mean({"nq": scores}, (1, 2, 3))
             evidence = weigh(quantity.mean, spread(quantity), "higher")
             p_values[repetition, claim] = min(evidence.support, evidence.against)
@@ -71,13 +86,15 @@ def null_claims(repetitions: int, claims: int, seed_sd: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed_sd", [0.0, 0.15, 0.3, 1.0])
-def test_the_familywise_error_is_at_most_five_percent(seed_sd) -> None:
-    p_values = null_claims(600, 8, seed_sd)
+@pytest.mark.parametrize("example_sd", [0.0, 0.7])
+def test_the_familywise_error_is_at_most_five_percent(seed_sd, example_sd) -> None:
+    p_values = null_claims(600, 8, seed_sd, example_sd)
     smallest = p_values.min(axis=1)
     assert holm(list(p_values[0]))[p_values[0].argmin()] == pytest.approx(min(1.0, 8 * smallest[0]))
-    assert np.mean(8 * smallest <= 0.05) <= 0.05  # Holm rejects any claim only if this one
+    # Holm rejects any claim only if this one; of 600, so +- .018.
+    assert np.mean(8 * smallest <= 0.05) <= 0.068
     assert np.mean(p_values <= 0.05) <= 0.055
-    assert np.mean(p_values <= 0.01) <= 0.012
+    assert np.mean(p_values <= 0.01) <= 0.014  # of 4,800, so +- .003
 
 
 def test_without_adjustment_some_claim_would_often_be_wrong() -> None:
@@ -103,15 +120,15 @@ def test_a_true_effect_of_the_detectable_size_is_found_as_often_as_said(
     assert found / 2000 == pytest.approx(0.8, abs=tolerance)
 
 
-def known_spread(between: float, examples: float, example_degrees: float) -> Spread:
-    return Spread(between, examples, 0.0, example_degrees, between, 2)
+def known_spread(seeds: float, examples: float, example_degrees: float) -> Spread:
+    return Spread(seeds, examples, 0.0, 2, example_degrees)
 
 
 @pytest.mark.parametrize("degrees", [2, 5, 40])
 def test_the_detectable_effect_is_that_of_statsmodels(degrees) -> None:
     size = TTestPower().solve_power(nobs=degrees + 1, alpha=0.05, power=0.8)
     expected = size * np.sqrt(degrees + 1) * 0.01
-    seeds_alone = Spread(1e-4, 0.0, degrees, np.inf, 1e-4, degrees)
+    seeds_alone = Spread(1e-4, 0.0, 0.0, degrees, np.inf)
     assert minimum_detectable_effect(seeds_alone) == pytest.approx(expected, rel=1e-3)
 
 
