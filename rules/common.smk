@@ -9,7 +9,6 @@ import threading
 from dataclasses import asdict
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
@@ -20,6 +19,7 @@ from reset_tuning.data.fetch import local_files
 from reset_tuning.data.readers import check_formats
 from reset_tuning.errors import InputError
 from reset_tuning.experiment import MODEL_FILES, Experiment, Weights
+from reset_tuning.files import read_yaml
 from reset_tuning.planning.jobs import record_jobs
 from reset_tuning.planning.models import ModelSizes
 from reset_tuning.slurm import (
@@ -75,9 +75,9 @@ wildcard_constraints:
 
 
 @functools.cache
-def read_yaml(path):
-    """Return a small YAML file of the repository, read once."""
-    return yaml.safe_load((Path(workflow.basedir) / path).read_text())
+def resource(path):
+    """Return a small YAML file of resources/, read once."""
+    return read_yaml(Path(workflow.basedir) / "resources" / path)
 
 
 # Resources of trainings: a flag is 0 or 1 there.
@@ -85,8 +85,8 @@ LAUNCH = {
     name: int(value) if isinstance(value, bool) else value
     for name, value in config["launch"].items()
 }
-TEMPLATE = read_yaml(f"resources/prompts/{config['prompt']['template']}.yaml")
-TASK_ENTRIES = read_yaml("resources/prompts/tasks.yaml")
+TEMPLATE = resource(f"prompts/{config['prompt']['template']}.yaml")
+TASK_ENTRIES = resource("prompts/tasks.yaml")
 TASK_TEXTS = {name: entry["text"] for name, entry in TASK_ENTRIES.items()}
 TASKS = {dataset: TASK_TEXTS[task] for dataset, task in experiment.tasks().items()}
 TEST_TASKS = {name: TASKS[name] for name in experiment.datasets_with("test") if name in TASKS}

@@ -243,7 +243,7 @@ def used_judges():
 
 
 def judge_prompt(wildcards):
-    return read_yaml(f"resources/prompts/{config['judges'][wildcards.judge]['prompt']}.yaml")
+    return resource(f"prompts/{config['judges'][wildcards.judge]['prompt']}.yaml")
 
 
 def check_judge_keys(jobs):
@@ -465,7 +465,7 @@ def readable_paths(names, suffix):
 
 
 BOOTSTRAP = {key: config["statistics"][key] for key in ("draws", "seed", "level")}
-PAPER_INDEX = read_yaml("resources/paper_index.yaml")
+PAPER_INDEX = resource("paper_index.yaml")
 READABLE_TABLES = {
     "main_table": "Main table",
     "tradeoff": "Trade-offs",
@@ -493,7 +493,7 @@ def system_models():
 
 def deviations(wildcards):
     """The paper's oddities and the assumed values, with the resolved configuration's values."""
-    oddities = read_yaml("resources/deviations.yaml")
+    oddities = resource("deviations.yaml")
     text = (Path(workflow.basedir) / "config.yaml").read_text(encoding="utf-8")
     return deviation_rows(oddities, text, config)
 
@@ -588,7 +588,7 @@ def change_systems(wildcards):
 
 def evaluation_prompt(wildcards):
     prompt = config["judges"][config["evaluation"]["judge"]]["prompt"]
-    return read_yaml(f"resources/prompts/{prompt}.yaml")
+    return resource(f"prompts/{prompt}.yaml")
 
 
 # ---------------------------------------------------------------- report
@@ -732,7 +732,7 @@ def say_what_scores_mean():
 def judge_prompts():
     """The prompts of all judges by name."""
     return {
-        name: read_yaml(f"resources/prompts/{judge['prompt']}.yaml")
+        name: resource(f"prompts/{judge['prompt']}.yaml")
         for name, judge in config["judges"].items()
     }
 

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from reset_tuning.files import read_yaml
 from reset_tuning.jobs import run
 
 CANARIES = Path(__file__).resolve().parents[1] / "resources" / "prompts" / "canaries.yaml"
@@ -52,7 +51,7 @@ def main(
         price={name: float(value) for name, value in price.items()},
         max_budget=number(max_budget),
         max_failure_share=float(max_failure_share),
-        canaries=yaml.safe_load(CANARIES.read_text()) if canaries == "True" else (),
+        canaries=read_yaml(CANARIES) if canaries == "True" else (),
     )
     examples = [examples] if isinstance(examples, Path) else examples
     spec = reached(spec, api_key_variable, ready_minutes)

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from reset_tuning.errors import InputError
+from reset_tuning.files import read_yaml
 
 Config = dict[str, Any]
 
@@ -90,8 +91,7 @@ def _validator() -> Any:
     from jsonschema import Draft202012Validator
 
     # The loader in C where it is there: the schema is long, and every start of Snakemake reads it.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return Draft202012Validator(yaml.load(SCHEMA_FILE.read_text(), loader))
+    return Draft202012Validator(read_yaml(SCHEMA_FILE))
 
 
 def _schema_sentence(error: Any, config: Config) -> str:

@@ -6,7 +6,12 @@ import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import yaml
+
+# libyaml's, where PyYAML was built with it: ten times as fast.
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CHUNK = 1 << 20
 # Weights, configuration and tokenizer: what transformers and vLLM read of a model's folder.
 _OF_A_MODEL = (".safetensors", ".bin", ".json", ".model", ".txt")
@@ -41,6 +46,11 @@ def read_text(path: Path) -> str:
     """Return the text of a plain or gzip file."""
     content = path.read_bytes()
     return (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file of the repository."""
+    return yaml.load(path.read_text(encoding="utf-8"), YAML_LOADER)
 
 
 def describe_model(files: Iterable[Path], model_path: str) -> list[str]:

@@ -13,10 +13,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
 from reset_tuning.errors import InputError
-from reset_tuning.files import atomic_path
+from reset_tuning.files import atomic_path, read_yaml
 
 SCHEMA_FILE = Path(__file__).resolve().parents[2] / "schemas" / "tables.yaml"
 CSV_FLOATS = "%.6g"
@@ -35,13 +34,9 @@ _TYPES = {
 }
 
 
-# Every job reads the declarations: libyaml's loader does it in a tenth of the time.
-_YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
 @cache
 def _declarations() -> dict[str, Any]:
-    return yaml.load(SCHEMA_FILE.read_text(), _YamlLoader)
+    return read_yaml(SCHEMA_FILE)
 
 
 def table_schema(name: str, columns: Iterable[str] = ()) -> pa.Schema:

@@ -3,7 +3,7 @@
 from functools import cache
 from pathlib import Path
 
-import yaml
+from reset_tuning.files import read_yaml
 
 _PROMPTS = Path(__file__).resolve().parents[3] / "resources" / "prompts"
 ALPACA_FILE = _PROMPTS / "alpaca.yaml"
@@ -13,13 +13,13 @@ TASKS_FILE = _PROMPTS / "tasks.yaml"
 @cache
 def alpaca_templates() -> dict[str, str]:
     """Return the Alpaca templates `with_input` and `without_input`."""
-    return yaml.safe_load(ALPACA_FILE.read_text(encoding="utf-8"))
+    return read_yaml(ALPACA_FILE)
 
 
 @cache
 def task_texts() -> dict[str, str]:
     """Return the objective-aligned instruction of every context-dependent task by name."""
-    tasks = yaml.safe_load(TASKS_FILE.read_text(encoding="utf-8"))
+    tasks = read_yaml(TASKS_FILE)
     return {name: task["text"] for name, task in tasks.items()}
 
 

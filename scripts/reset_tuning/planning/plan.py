@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from reset_tuning.errors import InputError
 from reset_tuning.experiment import Experiment
+from reset_tuning.files import read_yaml
 from reset_tuning.planning.disk import DiskNeed, job_need
 from reset_tuning.planning.expectations import Expectations, least_certain
 from reset_tuning.planning.jobs import PlannedJob, longest_chain, widest_level
@@ -59,7 +59,7 @@ class Planner:
         prompts: Mapping[str, Mapping[str, str]],
         jobs: Sequence[PlannedJob],
     ) -> None:
-        self._sources = yaml.safe_load((knowledge / "sources.yaml").read_text())
+        self._sources = read_yaml(knowledge / "sources.yaml")
         self._experiment = Experiment(dict(config))
         pending = {output for job in jobs for output in job.outputs}
         self.expectations = Expectations(self._experiment, results, self._sources, pending)

@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from reset_tuning.files import YAML_LOADER
+
 _ASSUMED = re.compile(r"#.*?\bassumed(?:: *(?P<reason>[^;]*))?")
 
 
@@ -67,7 +69,7 @@ def assumed_values(config_text: str) -> list[tuple[str, str]]:
     """
     lines = config_text.splitlines()
     by_line: dict[int, str] = {}
-    for line, key in _keys(yaml.compose(config_text, Loader=yaml.CSafeLoader)):
+    for line, key in _keys(yaml.compose(config_text, Loader=YAML_LOADER)):
         by_line.setdefault(line, key)
     marked = []
     for number, key in sorted(by_line.items()):

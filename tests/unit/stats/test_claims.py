@@ -217,8 +217,8 @@ def test_labels_of_people_decide_and_guesses_do_not(rows, points, headlines) -> 
     people = labelled(rows, points, headlines, both)
     assert people["effect"] == pytest.approx(0.6)
     assert people["verdict"] == "supported"
-    # Each seed has failures of its own, 75 of a variance of 1 - .6² in all: nothing but interaction,
-    # of which an interval leaves seven tenths with the examples.
+    # Each seed has failures of its own, 75 of a variance of 1 - .6² in all: all is interaction, and
+    # an interval leaves seven tenths of it with the examples.
     error = np.sqrt(0.7 * 0.64 / 74)
     assert people["high"] - people["low"] == pytest.approx(2 * 1.99 * error, rel=0.15)
 
