@@ -896,6 +896,20 @@ def kept_files(wildcards):
     ]
 
 
+def missing_files(wildcards):
+    """Kept files that are not there: Snakemake plans all that stands on them when `all` is asked."""
+    return [path for path in dict.fromkeys(kept_files(wildcards)) if not is_there(path)]
+
+
+def is_there(path):
+    for name, place in (
+        ("<results>", f"results/{config['experiment']}"),
+        ("<raw>", config["paths"]["raw"]),
+    ):
+        path = path.replace(name, place)
+    return Path(path).exists()
+
+
 def manifest_files(wildcards):
     return [*dict.fromkeys(kept_files(wildcards)), "<results>/metrics/cost.csv", COST_PAGE]
 

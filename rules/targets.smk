@@ -8,6 +8,7 @@ localrules:
     reset,
     paper,
     robustness,
+    missing,
     mini_models,
 
 
@@ -51,6 +52,12 @@ rule robustness:
     input:
         lambda wildcards: checkpoint_files("robustness") + score_files("robustness"),
         "<results>/metrics/robustness_claims.csv",
+
+
+rule missing:
+    """Kept files that are not there, and nothing that stands on them (`all` goes on where they differ)."""
+    input:
+        missing_files,
 
 
 rule mini_models:

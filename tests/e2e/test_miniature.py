@@ -151,6 +151,22 @@ def test_a_rebuilt_file_with_the_same_content_stops_there(miniature) -> None:
     assert plan(miniature, "all") == {}
 
 
+def test_missing_files_are_made_again_and_nothing_that_stands_on_them(miniature) -> None:
+    """Plain `all` would train again before it knew that the run's file is what it was."""
+    names = ("runs/mtl.json", "scores/generations/mtl/seed-1/best/lexical.parquet")
+    paths = [miniature.results / name for name in names]
+    before = [path.read_bytes() for path in paths]
+    for path in paths:
+        path.unlink()
+    assert plan(miniature, "all")["train"] >= 2
+    expected = {"resolve_run": 1, "score_outputs": 1, "missing": 1}
+    assert plan(miniature, "missing") == expected
+    result = miniature.snakemake("missing")
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert [path.read_bytes() for path in paths] == before
+    assert plan(miniature, "all") == {}
+
+
 def test_tables_made_again_are_the_same_bytes(miniature) -> None:
     """Draws of the bootstrap included; cost.csv tells of the time that its own rebuild took."""
     kept = {path: path.read_bytes() for path in (miniature.results / "metrics").glob("*.csv")}

@@ -129,6 +129,7 @@ def test_every_stage_is_listed_with_its_docstring(tree: Path) -> None:
         "reset",
         "paper",
         "robustness",
+        "missing",
         "mini_models",
     ):
         assert f"\n{stage} (" in f"\n{listed}"

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,7 +13,9 @@ from matplotlib.lines import Line2D
 from reset_tuning.figures.style import BLUE, INK, MUTED, ORANGE, apply_style, empty_figure
 
 _X, _Y = "faithfulness", "instruction_following"
-_OFFSETS = ((9, 5), (9, -12), (-9, 5), (-9, -12), (0, 9))
+_PLANE = (440.0, 330.0)  # points (1/72 inch) that the axes are about wide and high
+_REACHES = (10.0, 17.0, 24.0)  # of a number from its point
+_DIRECTIONS = 12
 _TITLE = "Instruction following against faithfulness"
 
 
@@ -33,9 +37,16 @@ def draw_plane(
     labels = {(s["run"], s["checkpoint"]): s["label"] for s in systems}
     handles = []
     distinct = points[~points.duplicated()]
-    for number, (name, row) in enumerate(_ordered(distinct, labels).iterrows(), start=1):
+    ordered = _ordered(distinct, labels)
+    offsets = _label_offsets(ordered["mean"][[_X, _Y]].to_numpy())
+    for number, (name, row) in enumerate(ordered.iterrows(), start=1):
         is_main = name in labels
-        _draw_point(axes, row, number, is_main)
+        _draw_point(axes, row, is_main)
+        at = (row["mean"][_X], row["mean"][_Y])
+        axes.annotate(
+            str(number), at, offsets[number - 1], textcoords="offset points",
+            fontsize=8.5, ha="center", va="center",
+        )  # fmt: skip
         label = labels.get(name, f"{name[0]}, {name[1]}")
         handles.append(_handle(f"{number}  {label}", is_main))
     axes.set_title(_TITLE, loc="left", fontweight="bold", pad=10)
@@ -72,16 +83,30 @@ def _draw_stages(axes: Axes, points: pd.DataFrame, stages: Sequence[str]) -> Non
             )  # fmt: skip
 
 
-def _draw_point(axes: Axes, row: pd.Series, number: int, is_main: bool) -> None:
+def _label_offsets(places: npt.NDArray[np.float64]) -> list[tuple[float, float]]:
+    """Return where each point's number stands beside it, in points: the freest place around it."""
+    extent = np.ptp(places, axis=0)
+    scaled = (places - places.min(axis=0)) / np.where(extent > 0, extent, 1) * _PLANE
+    angles = np.arange(_DIRECTIONS) * 2 * np.pi / _DIRECTIONS + np.pi / 4
+    around = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    candidates = np.concatenate([reach * around for reach in _REACHES])
+    taken = list(scaled)
+    offsets = []
+    for place in scaled:
+        distances = np.linalg.norm((place + candidates)[:, None] - np.array(taken), axis=2)
+        # Beyond a free reach nothing is gained: the first such place, the nearest one, is taken.
+        best = candidates[np.minimum(distances.min(axis=1), _REACHES[0]).round(6).argmax()]
+        taken.append(place + best)
+        offsets.append((float(best[0]), float(best[1])))
+    return offsets
+
+
+def _draw_point(axes: Axes, row: pd.Series, is_main: bool) -> None:
     x, y = row["mean"][_X], row["mean"][_Y]
     colour = BLUE if is_main else ORANGE
     axes.hlines(y, row["low"][_X], row["high"][_X], color=colour, linewidth=1.2, zorder=2)
     axes.vlines(x, row["low"][_Y], row["high"][_Y], color=colour, linewidth=1.2, zorder=2)
     axes.plot(x, y, marker="o" if is_main else "D", markersize=6, color=colour, markeredgecolor=INK)
-    offset = _OFFSETS[number % len(_OFFSETS)]  # neighbours in the list are often neighbours here
-    axes.annotate(
-        str(number), (x, y), xytext=offset, textcoords="offset points", fontsize=8.5, ha="center"
-    )
 
 
 def _handle(label: str, is_main: bool) -> Line2D:

@@ -13,6 +13,7 @@ from reset_tuning.figures.style import CYCLE, INK, apply_style
 
 _PANELS_PER_ROW = 3
 _MARKERS = "osD^vP"
+_TRAINING = {"linestyle": "--", "marker": "x", "markersize": 4}
 _COLUMNS = {"perplexity": "perplexity", "loss": "eval_loss"}
 _LABELS = {"perplexity": "validation perplexity", "loss": "loss (nats a token)"}
 
@@ -56,7 +57,8 @@ def _draw_run(axes: Axes, rows: pd.DataFrame, seeds: list[int], run: str, quanti
             line["step"], line[column], color=colour, marker=marker, markersize=3.5, linewidth=1.5
         )
         if quantity == "loss":
-            axes.plot(line["step"], line["train_loss"], color=colour, linewidth=1, linestyle="--")
+            # The marker shows what is there of a run with a single evaluation.
+            axes.plot(line["step"], line["train_loss"], color=colour, linewidth=1, **_TRAINING)
         chosen = line[line["chosen"]]
         axes.plot(
             chosen["step"],
@@ -84,7 +86,7 @@ def _legend(seeds: list[int], quantity: str) -> list[Line2D]:
     chosen = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "markeredgecolor": INK}
     handles.append(Line2D([], [], linestyle="none", label="chosen (best)", **chosen))
     if quantity == "loss":
-        handles.append(Line2D([], [], color=INK, linestyle="--", label="training"))
+        handles.append(Line2D([], [], color=INK, label="training", **_TRAINING))
     return handles
 
 

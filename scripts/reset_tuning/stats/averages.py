@@ -46,7 +46,7 @@ class Headlines:
             return dataset.name, metric, self.judge
         found = [key for key in panels.keys if key[:2] == (dataset.name, metric)]
         if not found:
-            raise Hole(f"no system has scores {metric} on {dataset.name}")
+            raise Hole(f"no system has scores of {metric} on {dataset.name}")
         if len(found) > 1:
             raise InputError(
                 f"{metric} of {dataset.name} has two scorers, {found[0][2]} and {found[1][2]}; "

@@ -21,7 +21,6 @@ _LOGGER = logging.getLogger(__name__)
 _HOLE: dict[str, Any] = {
     "n_seeds": 0,
     "n": 0.0,
-    "n_failed": None,
     "mean": None,
     "sd": None,
     "low": None,
@@ -74,7 +73,7 @@ def numbers_table(
         try:
             found = quantity()
         except Hole as hole:
-            rows.append(dict(identity) | _HOLE | {"note": str(hole)})
+            rows.append(dict(identity) | _HOLE | {"n_failed": hole.failed, "note": str(hole)})
         else:
             places.append(len(rows))
             quantities.append(found)

@@ -81,6 +81,8 @@ class LengthSplit:
         if not terms:
             raise Hole("no bin of lengths has outputs both before and after")
         found = combine([(share / covered, change) for share, change in terms])
+        whole = difference(self.all_lengths(checkpoint), self.all_lengths("start"))
+        found = replace(found, n=whole.n, failed=whole.failed)
         if covered < 1 - 1e-9:
             note = f"{covered:.0%} of the outputs before have lengths that occur after"
             found = replace(found, notes=(*found.notes, note))

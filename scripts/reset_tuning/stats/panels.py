@@ -106,7 +106,8 @@ class Panels:
         """
         seeds, array, notes = self.scores(run, checkpoint, key)
         if np.isnan(array).all(axis=1).any():
-            raise Hole(self._no_score(run, checkpoint, key, array))
+            failed = float(np.isnan(array).sum(axis=1).mean())
+            raise Hole(self._no_score(run, checkpoint, key, array), failed)
         found = pooled_mean({key[0]: array}, seeds, score_range(key[1]))
         return replace(found, notes=notes)
 
@@ -121,12 +122,12 @@ class Panels:
             raise Hole(f"{run} is not evaluated at {checkpoint}")
         sources = self._sources[run, checkpoint]
         if key not in self._arrays:
-            raise Hole(f"no system has scores {key[1]} of {key[2]} on {key[0]}")
+            raise Hole(f"no system has scores of {key[1]} by {key[2]} on {key[0]}")
         places = {seed: self._evaluations.get(tuple(source)) for seed, source in sources}
         scored = self._scored[key]
         found = {seed: row for seed, row in places.items() if row in scored}
         if not found:
-            raise Hole(f"{run} at {checkpoint} has no scores {key[1]} on {key[0]}")
+            raise Hole(f"{run} at {checkpoint} has no scores of {key[1]} on {key[0]}")
         missing = ", ".join(str(seed) for seed in sorted(set(places) - set(found)))
         notes = (f"no scores of seed {missing}",) if missing else ()
         if all(source[1] == UNTRAINED_SEED for _, source in sources):

@@ -18,7 +18,14 @@ Array = npt.NDArray[np.float64]
 
 
 class Hole(InputError):
-    """A number that cannot be given, with the reason in one sentence."""
+    """A number that cannot be given, with the reason in one sentence.
+
+    `failed` is how many outputs per seed have no score, where the reason is that none has.
+    """
+
+    def __init__(self, reason: str, failed: float | None = None) -> None:
+        super().__init__(reason)
+        self.failed = failed
 
 
 @dataclass(frozen=True)

@@ -253,7 +253,9 @@ def test_the_length_split_table(rows, points, headlines, tmp_path) -> None:
         n = bins.loc[bins["checkpoint"] == checkpoint, "n"].sum()
         assert n == everything.loc[everything["checkpoint"] == checkpoint, "n"].iloc[0]
     changes = table[table["quantity"] == "change_vs_start"].set_index(["checkpoint", "bin"])
-    assert changes.loc[("best", "at equal length"), "mean"] == pytest.approx(0.3, abs=0.05)
+    equal, raw = (changes.loc[("best", name)] for name in ("at equal length", "all"))
+    assert equal["mean"] == pytest.approx(0.3, abs=0.05)
+    assert (equal["n"], equal["n_failed"]) == (raw["n"], raw["n_failed"])
 
 
 def test_a_split_without_scores_is_a_hole(rows, points, headlines) -> None:

@@ -137,8 +137,11 @@ def test_excluded_rows_are_counted_beside_the_average(scores, tabulate) -> None:
     assert (mtl["faithfulness_n"], mtl["faithfulness_failed"]) == (8, 0)
 
 
-def test_a_metric_with_all_failures_is_a_hole_with_its_reason(scores, tabulate) -> None:
+def test_a_metric_with_all_failures_is_a_hole_with_its_reason(scores, tabulate, points) -> None:
     lose(scores, "undefined", run="mtl", seed=2, dataset="nq", metric="span_coverage")
+    cells = cells_table(Panels(scores, points), QUICK).set_index(["run", "dataset", "metric"])
+    cell = cells.loc[("mtl", "nq", "span_coverage")]
+    assert (cell["n"], cell["n_failed"]) == (0, 1)  # both outputs of one seed of two
     mtl = tabulate(scores).iloc[1]
     assert pd.isna(mtl["faithfulness_seen"])
     assert pd.isna(mtl["overall"])
@@ -170,7 +173,7 @@ def test_another_judge_does_not_stand_in(scores, tabulate) -> None:
     scores["scorer"] = scores["scorer"].replace("gpt-4", "chatgpt")
     table = tabulate(scores)
     assert table["instruction_following"].isna().all()
-    assert "no system has scores instruction_following of gpt-4" in table["note"].iloc[0]
+    assert "no system has scores of instruction_following by gpt-4" in table["note"].iloc[0]
 
 
 def test_a_second_judge_changes_nothing(scores, tabulate) -> None:
