@@ -153,7 +153,7 @@ def test_a_rebuilt_file_with_the_same_content_stops_there(miniature) -> None:
 
 def test_missing_files_are_made_again_and_nothing_that_stands_on_them(miniature) -> None:
     """Plain `all` would train again before it knew that the run's file is what it was."""
-    names = ("runs/mtl.json", "scores/generations/mtl/seed-1/best/lexical.parquet")
+    names = ("runs/mtl.json", "scores/generations/llama-cd/seed-1/best/lexical.parquet")
     paths = [miniature.results / name for name in names]
     before = [path.read_bytes() for path in paths]
     for path in paths:
