@@ -115,7 +115,7 @@ def _note(text: str) -> str:
 
 
 def _cells(name: str, rows: list[dict[str, str]]) -> tuple[list[str], list[list[str]]]:
-    columns = value_columns(rows) if "label" in rows[0] else []
+    columns = shown_columns(name, value_columns(rows)) if "label" in rows[0] else []
     if not columns:
         head = shown_columns(name, list(rows[0]))
         return head, [[shown_value(row[column]) for column in head] for row in rows]
