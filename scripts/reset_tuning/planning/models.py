@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 BYTES_OF = {"bfloat16": 2, "float32": 4}
-_SIZE = re.compile(r"(?:^|[-_.])(\d+(?:\.\d+)?)([bm])(?:$|[-_.])", re.IGNORECASE)
+_SIZE = re.compile(r"(?:^|[-_.])(?:(\d+)x)?(\d+(?:\.\d+)?)([bm])(?:$|[-_.])", re.IGNORECASE)
 _UNKNOWN_PARAMETERS = 7e9
 
 
@@ -45,11 +45,15 @@ def parameters_of(weights: Path) -> float:
 
 
 def named_size(name: str) -> float | None:
-    """Return the parameters that a model's name tells, as 7e9 of vicuna-7b-v1.3; None without."""
+    """Return the parameters that a model's name tells, as 7e9 of vicuna-7b-v1.3; None without.
+
+    Of experts (8x7B) it is their sum: more than there are, since they share their attention.
+    """
     found = _SIZE.search(name.split("/")[-1])
     if found is None:
         return None
-    return float(found[1]) * (1e9 if found[2].lower() == "b" else 1e6)
+    experts, size, unit = found.groups()
+    return int(experts or 1) * float(size) * (1e9 if unit.lower() == "b" else 1e6)
 
 
 def _built(build: Mapping[str, int]) -> float:

@@ -163,5 +163,6 @@ def test_sizes_of_models_from_files_tables_and_names(config: dict) -> None:
     assert sizes.weight_bytes("llama-7b") == 14e9
     assert named_size("TinyLlama/TinyLlama-1.1B-Chat-v1.0") == pytest.approx(1.1e9)
     assert named_size("HuggingFaceTB/SmolLM2-360M") == 360e6
+    assert named_size("mistralai/Mixtral-8x7B-v0.1") == 56e9  # all experts, at most
     assert named_size("gpt2") is None
     assert 5e5 < parameters_of(Path("resources/mini/base/model.safetensors")) < 1e6
