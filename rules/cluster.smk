@@ -21,13 +21,14 @@ def minutes(start):
 
 
 def training_memory(wildcards, attempt):
-    """The memory of a training follows the size of its model, and grows at every attempt."""
+    """The memory of a node follows the size of its training's model, and grows at every attempt."""
     model = experiment.root_model(wildcards.run)
     try:
         parameters = ModelSizes(config["models"], {}).parameters(model)
     except OSError:  # a model's file is missing, which the plan tells better
         parameters = 7e9
-    return grown(training_memory_mb(parameters, ranks=8), attempt, MAX_MEMORY_MB)
+    nodes = asked_gpus().get("train", {}).get("nodes", 1)
+    return grown(training_memory_mb(parameters, 8, nodes), attempt, MAX_MEMORY_MB)
 
 
 def refuse_second_writer(jobs):

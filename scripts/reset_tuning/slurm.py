@@ -76,13 +76,14 @@ def grown(start: int, attempt: int, most: int | None = None) -> int:
     return wanted if most is None else min(wanted, most)
 
 
-def training_memory_mb(parameters: float, ranks: int) -> int:
-    """Return the host memory that one node needs to train under ZeRO-3 on `ranks` GPUs.
+def training_memory_mb(parameters: float, ranks: int, nodes: int = 1) -> int:
+    """Return the host memory that each of `nodes` needs to train under ZeRO-3 on its `ranks` GPUs.
 
     An estimate, not measured on GPUs: 8 GB for each process, the weights that it reads at a time
-    (one file of the hub, at most 10 GB), and once on the node the gathered weights in bfloat16 and
-    the state on its way to the disk (16 bytes a parameter). For 7B on eight GPUs: 252 GB.
+    (one file of the hub, at most 10 GB), and once on the node the gathered weights in bfloat16
+    (2 bytes a parameter) and its share of the state on its way to the disk (14 bytes a parameter).
+    For 7B on eight GPUs: 256 GB.
     """
     weights = 2 * parameters
     per_rank = 8e9 + min(weights, 10e9)
-    return round((ranks * per_rank + 16 * parameters) / 1e6)
+    return round((ranks * per_rank + weights + 14 * parameters / nodes) / 1e6)

@@ -70,3 +70,9 @@ def test_the_memory_of_a_training_follows_the_models_size() -> None:
     assert 200_000 < seven < 300_000
     assert training_memory_mb(1.1e9, ranks=1) < 40_000
     assert training_memory_mb(70e9, ranks=8) > 1_000_000
+
+
+def test_every_node_of_a_training_holds_its_share_of_the_state() -> None:
+    one, two, four = (training_memory_mb(70e9, ranks=8, nodes=nodes) for nodes in (1, 2, 4))
+    assert one - two == 14 * 70e3 / 2 and two - four == 14 * 70e3 / 4
+    assert four > 8 * 18e3 + 2 * 70e3  # what each rank reads, and the gathered weights

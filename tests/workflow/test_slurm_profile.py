@@ -78,6 +78,7 @@ def test_several_nodes_are_asked_for_node_by_node(tree: Path) -> None:
     assert (resources["nodes"], resources["tasks"], resources["mpi"]) == ("2", "2", "srun")
     assert resources["gpu"] == "0" and "gpu_model" not in resources
     assert resources["slurm_extra"] == "--gpus-per-node=h100:8 --signal=USR1@600"
+    assert resources["mem_mb"] == "207000"  # of 256,000 on one node, less half of the state
 
 
 def local_rules(tree: Path) -> set[str]:
