@@ -743,7 +743,7 @@ def asked_gpus():
     return {
         name: {
             key: resources[key].value
-            for key in ("gpu", "nodes")
+            for key in ("gpu", "gpus_per_node", "nodes")
             if key in resources and isinstance(resources[key].value, int)
         }
         for name, resources in settings.items()

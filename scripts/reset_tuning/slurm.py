@@ -2,9 +2,10 @@
 
 import shutil
 import subprocess
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reset_tuning.errors import InputError
 
@@ -68,6 +69,20 @@ def held_jobs(run_ids: Collection[str]) -> list[HeldJob]:
             f"write this experiment's files; try again later ({error})"
         ) from error
     return [HeldJob(*line.split("|", 2)) for line in done.stdout.splitlines()]
+
+
+def gpus_of(resources: Mapping[str, Any]) -> int:
+    """Return all GPUs that a job asks for: `gpu`, or `gpus_per_node` on each of its `nodes`.
+
+    For SLURM `gpu` is the sum over a job, which it may deal out unevenly: several nodes are asked
+    for the GPUs of each, and `gpu` is 0.
+    """
+    gpu, per_node, nodes = (_number(resources.get(n)) for n in ("gpu", "gpus_per_node", "nodes"))
+    return gpu or per_node * max(nodes, 1)
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0  # a dry run does not know every value yet
 
 
 def grown(start: int, attempt: int, most: int | None = None) -> int:

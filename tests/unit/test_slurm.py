@@ -9,6 +9,7 @@ from reset_tuning.slurm import (
     HeldJob,
     check_no_second_writer,
     comment_of,
+    gpus_of,
     grown,
     held_jobs,
     remember_run,
@@ -63,6 +64,20 @@ def test_without_slurm_nothing_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_resources_grow_by_half_and_stop_at_the_limit() -> None:
     assert [grown(1000, attempt) for attempt in (1, 2, 3)] == [1000, 1500, 2000]
     assert [grown(60, attempt, most=80) for attempt in (1, 2)] == [60, 80]
+
+
+@pytest.mark.parametrize(
+    ("resources", "gpus"),
+    [
+        ({"gpu": 8, "nodes": 1}, 8),
+        ({"gpu": 0, "gpus_per_node": 8, "nodes": 2}, 16),
+        ({"gpus_per_node": 4}, 4),
+        ({"mem_mb": 1000, "nodes": 2}, 0),
+        ({"gpu": "<TBD>"}, 0),
+    ],
+)
+def test_gpus_are_asked_for_in_all_or_node_by_node(resources: dict, gpus: int) -> None:
+    assert gpus_of(resources) == gpus
 
 
 def test_the_memory_of_a_training_follows_the_models_size() -> None:

@@ -13,8 +13,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_tree(tmp_path_factory.mktemp("plan") / "workflow")
 
 
-def plan(tree: Path, *arguments: str) -> pd.DataFrame:
-    done = run_snakemake(tree, "plan", "--cores", "1", *arguments)
+def plan(tree: Path, *arguments: str, **environment: str) -> pd.DataFrame:
+    done = run_snakemake(tree, "plan", "--cores", "1", *arguments, **environment)
     assert done.returncode == 0, done.stdout[-3000:]
     return pd.read_csv(tree / "results" / "paper" / "plan" / "plan.csv").set_index("rule")
 
@@ -35,6 +35,15 @@ def test_another_target_and_a_profile(tree: Path) -> None:
     robustness = plan(tree, "--profile", "slurm", "--config", "plan={target: robustness}")
     # Two runs of three epochs with three seeds, and the paper's nine runs to compare them with.
     assert robustness.loc["train", "jobs"] == 33
+
+
+def test_two_nodes_use_as_many_gpu_hours_as_one(tree: Path) -> None:
+    target = "plan={target: results/paper/checkpoints/mtl/seed-1/best/model.safetensors}"
+    arguments = ("--profile", "slurm", "--config", target)
+    one = plan(tree, *arguments).loc["train"]
+    two = plan(tree, *arguments, RESET_TRAINING_NODES="2").loc["train"]
+    assert two["gpu_hours"] == pytest.approx(one["gpu_hours"], rel=0.05)
+    assert two["hours"] == pytest.approx(one["hours"] / 2, rel=0.05)
 
 
 def test_a_limit_fails_with_one_sentence(tree: Path) -> None:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from reset_tuning.errors import InputError
+from reset_tuning.slurm import gpus_of
 
 RECORD_VARIABLE = "RESET_RECORD_JOBS"
 _EVENT = "job_info"
-_NUMBERS = ("gpu", "nodes")
 _RERUN_TRIGGERS = ("mtime", "params", "input")
 _ERROR_LINES = 15
 
@@ -49,14 +49,14 @@ class JobRecorder(logging.Handler):
             return
         event = vars(record)
         resources = dict(event["resources"].items())
-        gpus, nodes = (_number(resources.get(name)) for name in _NUMBERS)
+        nodes = resources.get("nodes")
         job = PlannedJob(
             rule=event["rule_name"],
             wildcards=dict(event["wildcards"] or {}),
             inputs=tuple(map(str, event["input"] or ())),
             outputs=tuple(map(str, event["output"] or ())),
-            gpus=gpus,
-            nodes=max(nodes, 1),
+            gpus=gpus_of(resources),
+            nodes=nodes if isinstance(nodes, int) else 1,
         )
         with self._path.open("a") as stream:
             stream.write(json.dumps(asdict(job)) + "\n")
@@ -66,10 +66,6 @@ def record_jobs(logger: logging.Logger) -> None:
     """Record the jobs that a logger tells where the environment names a file for them."""
     if path := os.environ.get(RECORD_VARIABLE):
         logger.addHandler(JobRecorder(Path(path)))
-
-
-def _number(value: Any) -> int:
-    return value if isinstance(value, int) else 0
 
 
 def dry_run(

@@ -56,7 +56,10 @@ def test_the_recorder_writes_jobs_and_nothing_else(tmp_path: Path) -> None:
     }
     logger.info("a job", extra=event)
     logger.info("a target", extra=event | {"rule_name": "all", "output": []})
-    (job,) = read_jobs(path)
+    several = {"gpu": 0, "gpus_per_node": 8, "nodes": 2}
+    logger.info("a job of two nodes", extra=event | {"resources": several})
+    job, wide = read_jobs(path)
+    assert (wide.gpus, wide.nodes) == (16, 2)
     assert (job.rule, job.wildcards, job.gpus, job.nodes) == ("train", {"run": "mtl"}, 8, 1)
     assert (job.inputs, job.outputs) == (("a",), ("b",))
     assert read_jobs(tmp_path / "absent") == []
