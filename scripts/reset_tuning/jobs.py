@@ -14,6 +14,7 @@ from typing import Any
 from reset_tuning.environment import describe_environment, visible_gpus
 from reset_tuning.errors import InputError
 from reset_tuning.files import atomic_path
+from reset_tuning.slurm import gpus_of
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
@@ -52,6 +53,7 @@ def run(main: Callable[..., None], snakemake: Any) -> None:
         record_job(job_record(log), snakemake)
     arguments = _paths(snakemake.input) | _paths(snakemake.output) | dict(snakemake.params.items())
     resources = dict(snakemake.resources.items()) | {"threads": snakemake.threads}
+    resources["gpu"] = gpus_of(resources)
     wanted = inspect.signature(main).parameters
     arguments |= {name: value for name, value in resources.items() if name in wanted}
     try:
@@ -80,7 +82,7 @@ def record_job(path: Path, snakemake: Any) -> None:
     or the names of its params. A rule that asks for no GPU is not asked how many it sees. A record
     that cannot be stored is a warning: it must not end a training.
     """
-    gpus = int(dict(snakemake.resources.items()).get("gpu", 0))
+    gpus = gpus_of(dict(snakemake.resources.items()))
     record = {
         "rule": snakemake.rule,
         "wildcards": dict(snakemake.wildcards.items()),

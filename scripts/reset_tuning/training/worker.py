@@ -4,12 +4,14 @@ import gc
 import json
 import logging
 import os
+import socket
 import time
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reset_tuning.environment import visible_gpus
 from reset_tuning.errors import InputError
 from reset_tuning.files import atomic_path
 from reset_tuning.seeds import draw_seed
@@ -56,6 +58,7 @@ def train(job: TrainingJob) -> None:
     settings = read_settings(Path(job.settings))
     rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     geometry = batch_geometry(settings.training, job.launch.micro_batch_size, ranks)
+    check_gpus(job.launch.nodes)
     tokenizer = load_tokenizer(job.base)
     _silence_bars()
     _encode_once(job, settings, tokenizer, rank)
@@ -78,6 +81,21 @@ def train(job: TrainingJob) -> None:
             f"training was stopped by {interruption.reason} after step "
             f"{trainer.state.global_step} of {trainer.state.max_steps}; its state is kept in "
             f"{job.output}, and the same command goes on from there"
+        )
+
+
+def check_gpus(nodes: int) -> None:
+    """Raise InputError where this node has fewer GPUs than ranks: the launcher saw the first only.
+
+    It says so by DS_ACCELERATOR when it has found none there and trains on CPUs.
+    """
+    if nodes == 1 or os.environ.get("DS_ACCELERATOR") == "cpu":
+        return
+    seen, ranks = visible_gpus(), int(os.environ["LOCAL_WORLD_SIZE"])
+    if seen < ranks:
+        raise InputError(
+            f"the node {socket.gethostname()} sees {seen} of the {ranks} GPUs that the first node "
+            "of this training has: look at nvidia-smi there and at the job's allocation"
         )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reset_tuning.errors import InputError
-from reset_tuning.training import launch
+from reset_tuning.training import launch, worker
 from reset_tuning.training.distributed import ModelShape, deepspeed_config
 from reset_tuning.training.failures import told
 from reset_tuning.training.settings import Launch, TrainingJob, parse_job
@@ -94,6 +94,17 @@ def test_environment_is_quiet_and_offline_only_for_local_bases(tmp_path: Path) -
     hub = launch.training_variables(base="org/model", threads=1, ranks=8, gpus=8)
     assert hub["OMP_NUM_THREADS"] == "1"
     assert not {"HF_HUB_OFFLINE", "DS_ACCELERATOR"} & hub.keys()
+
+
+def test_a_node_without_the_gpus_of_the_first_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "visible_gpus", lambda: 7)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    monkeypatch.delenv("DS_ACCELERATOR", raising=False)
+    worker.check_gpus(nodes=1)  # the first node, which the launcher has looked at
+    with pytest.raises(InputError, match="sees 7 of the 8 GPUs"):
+        worker.check_gpus(nodes=2)
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    worker.check_gpus(nodes=2)
 
 
 def test_a_tracker_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
