@@ -201,9 +201,15 @@ def judge_means(key):
     return read
 
 
-def judges_served(are_served):
-    """Pattern of the judges whose jobs start a server of their own, or of all others."""
-    return any_of(name for name in config["judges"] if experiment.is_served(name) == are_served)
+def judges_at(place):
+    """Pattern of the judges that answer at an address, or from GPUs or CPUs of the job itself."""
+    return any_of(name for name in config["judges"] if place_of(name) == place)
+
+
+def place_of(judge):
+    if not experiment.is_served(judge):
+        return "an address"
+    return "GPUs of the job" if experiment.judge_means(judge, "gpus") else "CPUs of the job"
 
 
 def judge_prices():
@@ -224,10 +230,11 @@ def judge_gpus(wildcards):
     return experiment.judge_means(wildcards.judge, "gpus") if is_served(wildcards) else 0
 
 
-def judge_memory(wildcards):
+def judge_memory(wildcards, attempt):
     """Memory of the client, and of a server that the job starts."""
     server = 1000 * experiment.judge_means(wildcards.judge, "memory_gb")
-    return 2000 + (server if is_served(wildcards) else 0)
+    start = 2000 + (server if is_served(wildcards) else 0)
+    return grown(start, attempt, MAX_MEMORY_MB)
 
 
 def is_served(wildcards):
@@ -249,7 +256,7 @@ def judge_prompt(wildcards):
 def check_judge_keys(jobs):
     """Stop before the first job when one of them needs an API key that is not set."""
     asking = ("query_judge", "query_pool_judge", "validate_judge")
-    asking += tuple(f"{name}_served" for name in asking)
+    asking += tuple(f"{name}_{how}" for name in asking for how in ("served", "served_on_cpu"))
     judges = {job.wildcards.judge for job in jobs if job.rule.name in asking}
     for judge in sorted(judges):
         variable = config["judges"][judge].get("api_key_variable")

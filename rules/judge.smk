@@ -2,8 +2,9 @@
 
 
 # Compute nodes often have no internet, so judges are asked from where Snakemake runs. Those whose
-# server the job starts have rules of their own, which do run on compute nodes. Reading the replies
-# is a second's work: on a cluster it would spend more time waiting for a node.
+# server the job starts have rules of their own, which do run on compute nodes: two, since a profile
+# sends a rule to nodes with GPUs or to others. Reading the replies is a second's work: on a cluster
+# it would spend more time waiting for a node.
 localrules:
     query_judge,
     query_pool_judge,
@@ -25,7 +26,7 @@ rule query_judge:
     benchmark:
         "<benchmarks>/query_judge/{run}/seed-{seed}/{checkpoint}/{judge}.jsonl"
     wildcard_constraints:
-        judge=judges_served(False),
+        judge=judges_at("an address"),
     conda:
         "../envs/judge.yaml"
     threads: 1
@@ -33,7 +34,7 @@ rule query_judge:
         gpu=judge_gpus,
         nodes=1,
         mem_mb=judge_memory,
-        runtime="2d",
+        runtime=minutes(2880),
         records=config["paths"]["records"],
         api_key_variable=judge_means("api_key_variable"),
         ready_minutes=judge_means("ready_minutes"),
@@ -69,12 +70,22 @@ use rule query_judge as query_pool_judge with:
 
 use rule query_judge as query_judge_served with:
     wildcard_constraints:
-        judge=judges_served(True),
+        judge=judges_at("GPUs of the job"),
+
+
+use rule query_judge as query_judge_served_on_cpu with:
+    wildcard_constraints:
+        judge=judges_at("CPUs of the job"),
 
 
 use rule query_pool_judge as query_pool_judge_served with:
     wildcard_constraints:
-        judge=judges_served(True),
+        judge=judges_at("GPUs of the job"),
+
+
+use rule query_pool_judge as query_pool_judge_served_on_cpu with:
+    wildcard_constraints:
+        judge=judges_at("CPUs of the job"),
 
 
 rule parse_judgments:

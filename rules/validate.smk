@@ -54,7 +54,7 @@ rule validate_judge:
     benchmark:
         "<benchmarks>/validate_judge/{judge}.jsonl"
     wildcard_constraints:
-        judge=judges_served(False),
+        judge=judges_at("an address"),
     conda:
         "../envs/judge.yaml"
     threads: 1
@@ -62,7 +62,7 @@ rule validate_judge:
         gpu=judge_gpus,
         nodes=1,
         mem_mb=judge_memory,
-        runtime="12h",
+        runtime=minutes(720),
         folder=labels_folder("llm_judge"),
         records=config["paths"]["records"],
         api_key_variable=judge_means("api_key_variable"),
@@ -82,7 +82,12 @@ rule validate_judge:
 
 use rule validate_judge as validate_judge_served with:
     wildcard_constraints:
-        judge=judges_served(True),
+        judge=judges_at("GPUs of the job"),
+
+
+use rule validate_judge as validate_judge_served_on_cpu with:
+    wildcard_constraints:
+        judge=judges_at("CPUs of the job"),
 
 
 rule validate_faithfulness:
@@ -136,8 +141,8 @@ rule validate_options:
     resources:
         gpu=1,
         nodes=1,
-        mem_mb=32000,
-        runtime="1d",
+        mem_mb=memory_mb(32000),
+        runtime=minutes(1440),
         folder=labels_folder("faithfulness_human"),
         sidecar=f"results/{config['experiment']}/sidecars/scores",
     params:

@@ -24,8 +24,10 @@ _TAILS = {
     "score_pool_entailment": ("decoding", "metric"),
     "query_judge": ("checkpoint", "judge"),
     "query_judge_served": ("checkpoint", "judge"),
+    "query_judge_served_on_cpu": ("checkpoint", "judge"),
     "query_pool_judge": ("decoding", "judge"),
     "query_pool_judge_served": ("decoding", "judge"),
+    "query_pool_judge_served_on_cpu": ("decoding", "judge"),
 }
 
 

@@ -13,8 +13,10 @@ ENTAILED_KINDS = ("abstractive_qa", "summarization")  # what SummaC and classifi
 JUDGE_RULES = (
     "query_judge",
     "query_judge_served",
+    "query_judge_served_on_cpu",
     "query_pool_judge",
     "query_pool_judge_served",
+    "query_pool_judge_served_on_cpu",
 )
 # A loss is a third of a step's arithmetic: no backward pass.
 _SHARE_OF_EVALUATION = 1 / 3
