@@ -1,8 +1,11 @@
 # What the rules ask of a cluster, and what a start must not do beside jobs that still run.
 
 # Limits of the site (docs/cluster.md): what a job that is tried again may grow to.
-MAX_RUNTIME = int(os.environ.get("RESET_MAX_RUNTIME", 24 * 60))
-MAX_MEMORY_MB = int(os.environ.get("RESET_MAX_MEMORY_MB", 0)) or None
+try:
+    MAX_RUNTIME = site_number("RESET_MAX_RUNTIME", "minutes", default=24 * 60)
+    MAX_MEMORY_MB = site_number("RESET_MAX_MEMORY_MB", "megabytes")
+except InputError as error:
+    raise WorkflowError(str(error)) from None
 
 # SLURM warns the processes of a job by SIGUSR1 (--signal). It is meant for a training, which sets
 # a handler of its own; Snakemake and its shells would die of it.

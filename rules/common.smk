@@ -27,6 +27,7 @@ from reset_tuning.slurm import (
     comment_of,
     grown,
     remember_run,
+    site_number,
     training_memory_mb,
 )
 from reset_tuning.stats.deviations import deviation_rows

@@ -751,7 +751,9 @@ def asked_gpus():
         name: {
             key: resources[key].value
             for key in ("gpu", "gpus_per_node", "nodes")
-            if key in resources and isinstance(resources[key].value, int)
+            if key in resources
+            and not resources[key].is_evaluable()
+            and isinstance(resources[key].value, int)
         }
         for name, resources in settings.items()
     }

@@ -1,5 +1,7 @@
 """What a SLURM cluster still does for an experiment, and what a job asks of it when tried again."""
 
+import os
+import re
 import shutil
 import subprocess
 from collections.abc import Collection, Iterable, Mapping
@@ -83,6 +85,19 @@ def gpus_of(resources: Mapping[str, Any]) -> int:
 
 def _number(value: Any) -> int:
     return value if isinstance(value, int) else 0  # a dry run does not know every value yet
+
+
+def site_number(name: str, unit: str, default: int | None = None) -> int | None:
+    """Return a limit that a site sets by an environment variable; an empty one counts as none.
+
+    Raises InputError when it is no whole number.
+    """
+    value = os.environ.get(name)
+    if not value:
+        return default
+    if not re.fullmatch("0*[1-9][0-9]*", value):
+        raise InputError(f"{name} is {value!r}, but must be a whole number of {unit} above 0")
+    return int(value)
 
 
 def grown(start: int, attempt: int, most: int | None = None) -> int:

@@ -72,6 +72,52 @@ def test_the_site_is_told_by_variables(tree: Path) -> None:
     assert resources["slurm_extra"] == "--signal=USR1@600"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RESET_CPUS_PER_GPU", "many"),
+        ("RESET_TRAINING_NODES", "two"),
+        ("RESET_WARNING_SECONDS", "-5"),
+        ("RESET_MAX_RUNTIME", "24h"),
+        ("RESET_MAX_MEMORY_MB", "512G"),
+        ("RESET_GPU_TYPE", "a100:8"),
+    ],
+)
+def test_a_site_value_that_cannot_be_is_named(tree: Path, name: str, value: str) -> None:
+    result = run_snakemake(tree, "-n", "--profile", "slurm", TRAINING, **{name: value})
+    assert result.returncode != 0
+    (told,) = [line for line in result.stdout.splitlines() if name in line]
+    assert f"{name} is '{value}', but must be" in told
+    assert "Traceback" not in result.stdout and "ValueError" not in result.stdout
+
+
+def test_an_empty_site_value_is_none(tree: Path) -> None:
+    names = ("SLURM_ACCOUNT", "CPU_PARTITION", "GPU_PARTITION", "GPU_TYPE", "GPU_CONSTRAINT")
+    names += ("CPUS_PER_GPU", "TRAINING_NODES", "WARNING_SECONDS", "MAX_RUNTIME", "MAX_MEMORY_MB")
+    empty = dict.fromkeys((f"RESET_{name}" for name in names), "")
+    assert training(tree, "--profile", "slurm", **empty) == training(tree, "--profile", "slurm")
+
+
+@pytest.mark.parametrize("name", ["all", "=input", "lambda x: 1", "input", "gpu-a100", "12"])
+def test_no_name_of_a_site_is_evaluated(tree: Path, name: str) -> None:
+    variables = ("CPU_PARTITION", "GPU_PARTITION", "SLURM_ACCOUNT", "GPU_CONSTRAINT")
+    site = {f"RESET_{variable}": name for variable in variables}
+    result = run_snakemake(tree, "-n", "--profile", "slurm", TRAINING, **site)
+    assert result.returncode == 0, result.stdout
+    for rule in ("train", "build_mixture"):
+        resources = resources_of(result.stdout, rule)
+        assert resources["slurm_partition"] == resources["slurm_account"] == name
+    assert resources_of(result.stdout, "train")["constraint"] == name
+
+
+def test_a_type_of_gpus_that_the_plugin_refuses_is_asked_for_by_an_option(tree: Path) -> None:
+    resources = training(tree, "--profile", "slurm", RESET_GPU_TYPE="nvidia_a100-sxm4-80gb")
+    assert (resources["gpu"], resources["gpus_per_node"], resources["nodes"]) == ("0", "8", "1")
+    assert "gpu_model" not in resources and "tasks" not in resources
+    expected = "--gpus-per-node=nvidia_a100-sxm4-80gb:8 --signal=USR1@600"
+    assert resources["slurm_extra"] == expected
+
+
 def test_several_nodes_are_asked_for_node_by_node(tree: Path) -> None:
     site = {"RESET_TRAINING_NODES": "2", "RESET_GPU_TYPE": "h100"}
     resources = training(tree, "--profile", "slurm", **site)
