@@ -21,23 +21,33 @@ trap 'warned=yes' USR1
 grace=${RESET_HEAD_GRACE:-3000}
 poll=${RESET_HEAD_POLL:-30}
 head=${SLURM_JOB_ID:?submit this script with sbatch}
-name=$SLURM_JOB_NAME
+name=${SLURM_JOB_NAME//[^A-Za-z0-9_-]/-}
+name=${name:0:50} # what the plugin takes before the names of its jobs
 restarts=${SLURM_RESTART_COUNT:-0}
 cd "$SLURM_SUBMIT_DIR"
 [ -d .venv/bin ] && PATH=$PWD/.venv/bin:$PATH
 
-# What SLURM tells this job must not reach the jobs that it submits.
-for variable in "${!SLURM_@}" "${!SBATCH_@}" "${!SRUN_@}"; do
+# What SLURM tells this job must not reach the jobs that it submits; what the user tells sbatch (SBATCH_QOS) must.
+for variable in "${!SLURM_@}" "${!SBATCH_CPU_BIND@}" "${!SBATCH_MEM_BIND@}" "${!SRUN_@}"; do
     [ "$variable" = SLURM_CONF ] || unset "$variable"
 done
 
 run_snakemake() { snakemake --profile slurm --slurm-jobname-prefix "$name" "$@"; }
-held_jobs() { squeue --noheader --user="$(id -un)" --format=%j | grep --count --extended-regexp "^${name}_[0-9a-f]{8}-"; }
+# How many jobs SLURM holds of the runs that this clone has noted under the head's name.
+held_jobs() {
+    local runs numbers
+    runs=$(cat results/*/logs/slurm_runs.txt 2>/dev/null | grep "^${name}_" | sort -u | paste -sd ,)
+    until numbers=$([ -z "$runs" ] || squeue --noheader --name="$runs" --format=%i); do
+        echo "head $head: squeue does not answer; asking again" >&2
+        sleep "$poll"
+    done
+    grep --count . <<<"$numbers"
+}
 
 # In its first life this head had jobs: SLURM runs them still when that life ended by force.
 if [ "$restarts" -gt 0 ]; then
-    while [ "$(held_jobs)" -gt 0 ]; do
-        echo "head $head: waiting for $(held_jobs) jobs of its earlier life"
+    while held=$(held_jobs) && [ "$held" -gt 0 ]; do
+        echo "head $head: waiting for $held jobs of its earlier life"
         sleep "$poll"
     done
     run_snakemake "$@" --unlock
