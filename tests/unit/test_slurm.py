@@ -13,6 +13,7 @@ from reset_tuning.slurm import (
     grown,
     held_jobs,
     remember_run,
+    site_number,
     training_memory_mb,
 )
 
@@ -78,6 +79,18 @@ def test_resources_grow_by_half_and_stop_at_the_limit() -> None:
 )
 def test_gpus_are_asked_for_in_all_or_node_by_node(resources: dict, gpus: int) -> None:
     assert gpus_of(resources) == gpus
+
+
+def test_a_limit_of_the_site_is_a_plain_number_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RESET_MAX_RUNTIME", raising=False)
+    assert site_number("RESET_MAX_RUNTIME", "minutes", default=1440) == 1440
+    for value, limit in (("", 1440), ("480", 480)):
+        monkeypatch.setenv("RESET_MAX_RUNTIME", value)
+        assert site_number("RESET_MAX_RUNTIME", "minutes", default=1440) == limit
+    for value in ("24h", "0", "-1", "1.5"):
+        monkeypatch.setenv("RESET_MAX_RUNTIME", value)
+        with pytest.raises(InputError, match=f"RESET_MAX_RUNTIME is '{value}', but must be"):
+            site_number("RESET_MAX_RUNTIME", "minutes")
 
 
 def test_the_memory_of_a_training_follows_the_models_size() -> None:
