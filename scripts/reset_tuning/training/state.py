@@ -47,7 +47,7 @@ def open_directory(
             f"has {ranks}: give it {found['ranks']}, or delete that directory to start again"
         )
     elif found is None and directory.exists():
-        shutil.rmtree(directory)
+        _set_unknown_aside(directory)
     directory.mkdir(parents=True, exist_ok=True)
     _remove_half_written(directory)
     _write(directory / _FINGERPRINT, {"training": wanted, "ranks": ranks, "git_commit": commit})
@@ -124,6 +124,22 @@ def _set_aside(directory: Path, differences: str) -> None:
     logger.warning("it was moved to %s and training starts from its base", aside)
 
 
+def _set_unknown_aside(directory: Path) -> None:
+    """Rename a directory whose training cannot be told; nobody but its owner may remove that."""
+    if not is_worth_keeping(directory):
+        shutil.rmtree(directory)
+        return
+    aside = directory.with_name(f"{directory.name}.unknown")
+    if aside.exists():
+        raise InputError(
+            f"{directory} lacks a readable {_FINGERPRINT}, so it is not known which training it is "
+            f"of, and {aside} exists already: move or delete one of them"
+        )
+    directory.rename(aside)
+    logger.warning("%s lacks a readable %s: which training is it of?", directory, _FINGERPRINT)
+    logger.warning("it was moved to %s, which you may delete; training starts anew", aside)
+
+
 def _differences(found: Any, wanted: Mapping[str, Any], prefix: str = "") -> str:
     """Name the entries that differ, nested ones by their path."""
     if not isinstance(found, dict):
@@ -138,11 +154,19 @@ def _differences(found: Any, wanted: Mapping[str, Any], prefix: str = "") -> str
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object of a file, or None when it is absent or half-written."""
+    """Return the JSON object of a file, or None when it is absent or half-written.
+
+    A file that the disk refuses is neither: what lies beside it must not be removed.
+    """
     try:
         content = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (FileNotFoundError, ValueError):
         return None
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}), so nothing beside it was touched: see to "
+            "its disk or its rights, and start again"
+        ) from error
     return content if isinstance(content, dict) else None
 
 

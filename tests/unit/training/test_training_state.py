@@ -82,10 +82,45 @@ def test_another_training_sets_it_aside_and_says_what_differs(
     assert "settings.training.epochs differs" in caplog.text
 
 
-def test_a_directory_without_a_fingerprint_is_no_state(tmp_path: Path) -> None:
-    keep(tmp_path / "t", 3)
-    open_directory(tmp_path / "t", IDENTITY, 1)
-    assert last_state(tmp_path / "t") is None
+@pytest.mark.parametrize("fingerprint", [None, "", "{", "[]"])
+def test_a_state_that_nobody_knows_is_moved_and_not_removed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, fingerprint: str | None
+) -> None:
+    training, moved = tmp_path / "t", tmp_path / "t.unknown"
+    keep(training, 3)
+    if fingerprint is not None:
+        (training / "fingerprint.json").write_text(fingerprint)
+    open_directory(training, IDENTITY, 1)
+    assert last_state(training) is None
+    assert last_state(moved) is not None
+    assert f"it was moved to {moved}" in caplog.text
+    (training / "fingerprint.json").unlink()
+    open_directory(training, IDENTITY, 1)  # a start without any state: nothing to move
+    (training / "fingerprint.json").unlink()
+    (training / REPORT).write_text("{}")  # as of a pasted command that trained to its end
+    with pytest.raises(InputError, match="t.unknown exists already: move or delete one of them"):
+        open_directory(training, IDENTITY, 1)
+    assert (training / REPORT).exists()
+
+
+@pytest.mark.parametrize("file", ["fingerprint.json", "checkpoint-3/complete.json"])
+def test_a_file_that_the_disk_refuses_removes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    open_directory(tmp_path, IDENTITY, 1)
+    state = keep(tmp_path, 3)
+    read = Path.read_text
+
+    def refuse(path: Path, *arguments: Any) -> str:
+        if path == tmp_path / file:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(path, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_text", refuse)
+        with pytest.raises(InputError, match=f"{file} cannot be read .Input/output error.*start"):
+            open_directory(tmp_path, IDENTITY, 1)
+    assert last_state(tmp_path) == state
 
 
 def test_another_number_of_ranks_is_refused_while_there_is_something_to_lose(
