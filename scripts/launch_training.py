@@ -12,7 +12,7 @@ from reset_tuning.training.checkpoints import MODEL_FILES, publish
 from reset_tuning.training.launch import launch, launch_command
 from reset_tuning.training.provenance import describe_training, training_identity
 from reset_tuning.training.settings import Launch, TrainingJob
-from reset_tuning.training.state import is_worth_keeping, stale_directory
+from reset_tuning.training.state import is_worth_keeping, stale_directories
 from reset_tuning.training.tenure import is_published, sole_trainer
 
 
@@ -84,7 +84,9 @@ def main(
         with atomic_path(provenance) as temporary:
             temporary.write_text(json.dumps(describe_training(identity, report), indent=2) + "\n")
         shutil.rmtree(output)
-        shutil.rmtree(stale_directory(output), ignore_errors=True)
+        for stale in stale_directories(output):
+            logging.info("%s goes: it held a state of other settings or data", stale)
+            shutil.rmtree(stale, ignore_errors=True)
 
 
 if __name__ == "__main__":

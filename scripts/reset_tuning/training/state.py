@@ -6,6 +6,7 @@ states; complete when it holds complete.json), best-<step>/ (weights), and at th
 history.csv and report.json.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -33,29 +34,32 @@ def open_directory(
 ) -> None:
     """Make the directory ready: keep what belongs to this training, set aside what does not.
 
+    What was set aside earlier comes back when its training does: a setting that was changed by
+    mistake costs nothing once it is undone.
     `identity` is everything that decides what is learnt. The commit of the code is recorded and
     not compared: most changes of code change no training. Raises InputError when a state of this
     very training was written by another number of ranks: DeepSpeed's partitions fit that one only.
     """
     wanted = json.loads(json.dumps({"state_format": STATE_FORMAT, **identity}))
     found = _read(directory / _FINGERPRINT)
-    if found is not None and found.get("training") != wanted:
-        _set_aside(directory, _differences(found.get("training"), wanted))
-    elif found is not None and found["ranks"] != ranks and _unfinished_state(directory):
+    if directory.exists() and (found is None or found.get("training") != wanted):
+        _set_aside(directory, found, wanted)
+    if not directory.exists():
+        _bring_back(directory, wanted)
+        found = _read(directory / _FINGERPRINT)
+    if found is not None and found["ranks"] != ranks and _unfinished_state(directory):
         raise InputError(
             f"{directory} holds the state of this training by {found['ranks']} ranks, but this job "
             f"has {ranks}: give it {found['ranks']}, or delete that directory to start again"
         )
-    elif found is None and directory.exists():
-        _set_unknown_aside(directory)
     directory.mkdir(parents=True, exist_ok=True)
     _remove_half_written(directory)
     _write(directory / _FINGERPRINT, {"training": wanted, "ranks": ranks, "git_commit": commit})
 
 
-def stale_directory(directory: Path) -> Path:
-    """Return where a state of another training is moved; it goes when the new one succeeds."""
-    return directory.with_name(f"{directory.name}.stale")
+def stale_directories(directory: Path) -> list[Path]:
+    """Return where states of other trainings were moved; they go when one training succeeds."""
+    return sorted(directory.parent.glob(f"{directory.name}.stale-*"))
 
 
 def last_state(directory: Path) -> Path | None:
@@ -109,35 +113,39 @@ def _step_of(state: Path) -> int:
     return int(state.name.removeprefix(_PREFIX))
 
 
-def _set_aside(directory: Path, differences: str) -> None:
-    """Rename a directory of another training; an older one that was set aside makes room.
+def _set_aside(directory: Path, found: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> None:
+    """Rename a directory of another training, or of one that cannot be told from its fingerprint.
 
     Without a complete state in it there is nothing to keep.
     """
     if not is_worth_keeping(directory):
         shutil.rmtree(directory)
         return
-    aside = stale_directory(directory)
-    shutil.rmtree(aside, ignore_errors=True)
-    directory.rename(aside)
-    logger.warning("the state in %s is of another training (%s differs)", directory, differences)
-    logger.warning("it was moved to %s and training starts from its base", aside)
-
-
-def _set_unknown_aside(directory: Path) -> None:
-    """Rename a directory whose training cannot be told; nobody but its owner may remove that."""
-    if not is_worth_keeping(directory):
-        shutil.rmtree(directory)
-        return
-    aside = directory.with_name(f"{directory.name}.unknown")
+    if found is None:
+        aside = directory.with_name(f"{directory.name}.unknown")
+        reason = f"no {_FINGERPRINT} that can be read tells which training {directory} is of"
+    else:
+        aside = _place_aside(directory, found.get("training"))
+        differences = _differences(found.get("training"), wanted)
+        reason = f"the state in {directory} is of another training ({differences} differs)"
     if aside.exists():
-        raise InputError(
-            f"{directory} lacks a readable {_FINGERPRINT}, so it is not known which training it is "
-            f"of, and {aside} exists already: move or delete one of them"
-        )
+        raise InputError(f"{reason}, and {aside} exists already: move or delete one of them")
     directory.rename(aside)
-    logger.warning("%s lacks a readable %s: which training is it of?", directory, _FINGERPRINT)
-    logger.warning("it was moved to %s, which you may delete; training starts anew", aside)
+    logger.warning("%s", reason)
+    logger.warning("it was moved to %s", aside)
+
+
+def _bring_back(directory: Path, wanted: Mapping[str, Any]) -> None:
+    aside = _place_aside(directory, wanted)
+    if aside.exists():
+        aside.rename(directory)
+        logger.warning("the state in %s is of this training and was moved back", aside)
+
+
+def _place_aside(directory: Path, training: Any) -> Path:
+    """Return where a state of a training waits: every training has a place of its own."""
+    digest = hashlib.sha256(json.dumps(training, sort_keys=True).encode()).hexdigest()
+    return directory.with_name(f"{directory.name}.stale-{digest[:8]}")
 
 
 def _differences(found: Any, wanted: Mapping[str, Any], prefix: str = "") -> str:

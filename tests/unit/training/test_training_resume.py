@@ -26,7 +26,7 @@ from training_world import mixture_rows, write_settings
 import launch_training
 from reset_tuning.errors import InputError
 from reset_tuning.tables import read_table, write_table
-from reset_tuning.training.state import complete_state, last_state
+from reset_tuning.training.state import complete_state, last_state, stale_directories
 
 pytestmark = pytest.mark.slow
 
@@ -144,7 +144,8 @@ def test_a_state_of_other_settings_is_set_aside(
         with pytest.raises(KeyboardInterrupt):
             train(world, target, settings)
     assert "another training (settings.training.learning_rate differs)" in caplog.text
-    assert last_state(target / "trainer.stale") is not None
+    (stale,) = stale_directories(target / "trainer")
+    assert last_state(stale) is not None
     assert last_state(target / "trainer") is not None
 
 

@@ -25,6 +25,7 @@ from reset_tuning.training.state import (
     last_state,
     open_directory,
     read_state,
+    stale_directories,
 )
 
 IDENTITY: dict[str, Any] = {"seed": 1, "settings": {"training": {"epochs": 1.0}}, "inputs": {}}
@@ -75,11 +76,30 @@ def test_another_training_sets_it_aside_and_says_what_differs(
     changed = IDENTITY | {"settings": {"training": {"epochs": 3.0}}}
     open_directory(tmp_path / "empty", IDENTITY, 1)
     open_directory(tmp_path / "empty", changed, 1)
-    assert not (tmp_path / "empty.stale").exists()
+    assert not stale_directories(tmp_path / "empty")
     open_directory(tmp_path / "t", changed, 1)
     assert last_state(tmp_path / "t") is None
-    assert last_state(tmp_path / "t.stale") is not None
+    (stale,) = stale_directories(tmp_path / "t")
+    assert last_state(stale) is not None
     assert "settings.training.epochs differs" in caplog.text
+    assert f"it was moved to {stale}" in caplog.text
+
+
+def test_each_training_finds_its_own_state_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory, kept = tmp_path / "t", {1: 9000, 2: 20, 3: 30}
+    for seed, step in kept.items():
+        open_directory(directory, IDENTITY | {"seed": seed}, 1)
+        keep(directory, step)
+    for seed, step in kept.items():
+        open_directory(directory, IDENTITY | {"seed": seed}, 1)
+        assert last_state(directory) == directory / f"checkpoint-{step}"
+    assert caplog.text.count("is of this training and was moved back") == 3
+    assert len(stale_directories(directory)) == 2
+    with pytest.raises(InputError, match="by 1 ranks, but this job has 2"):
+        open_directory(directory, IDENTITY | {"seed": 1}, 2)
+    assert last_state(directory) == directory / "checkpoint-9000"
 
 
 @pytest.mark.parametrize("fingerprint", [None, "", "{", "[]"])
