@@ -1,7 +1,9 @@
-"""Small file helpers: atomic writes, digests, and what tells one model from another."""
+"""Small file helpers: atomic and lasting writes, digests, and what tells one model from another."""
 
+import errno
 import gzip
 import hashlib
+import os
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -31,6 +33,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def flush(*paths: Path) -> None:
+    """Wait until files, and the names in directories, would outlive a machine that stops."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # some file servers refuse directories
+                raise
+        finally:
+            os.close(descriptor)
+
+
+def flush_tree(path: Path) -> None:
+    """Flush a file, or a directory with all that lies below it."""
+    flush(*path.rglob("*"), path)
 
 
 def sha256_of(path: Path) -> str:

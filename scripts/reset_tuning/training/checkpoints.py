@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from reset_tuning.files import flush
+
 MODEL_FILES = {
     "model": "model.safetensors",
     "config": "config.json",
@@ -41,6 +43,7 @@ def publish(files: Mapping[Path, Path]) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
         link_file(source, target)
+    flush(*files.values(), *{target.parent for target in files.values()})
 
 
 def link_file(source: Path, target: Path) -> None:

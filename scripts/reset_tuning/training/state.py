@@ -9,14 +9,13 @@ history.csv and report.json.
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from reset_tuning.errors import InputError
-from reset_tuning.files import atomic_path
+from reset_tuning.files import atomic_path, flush, flush_tree
 
 logger = logging.getLogger(__name__)
 
@@ -73,14 +72,22 @@ def read_state(state: Path) -> dict[str, Any]:
 
 
 def complete_state(state: Path, content: Mapping[str, Any]) -> None:
-    """Declare a written state complete once it is on the disk, then remove the older ones."""
-    for path in state.rglob("*"):
-        if path.is_file():
-            _flush(path)
+    """Declare a written state complete, and remove the older ones once that is on the disk.
+
+    Every machine must have flushed what it wrote of the state: no other one can do it.
+    """
     _write(state / _COMPLETE, content)
+    flush(state.parent)
     for other in state.parent.glob(f"{_PREFIX}*"):
         if other != state:
             shutil.rmtree(other)
+
+
+def complete_training(directory: Path, report: Mapping[str, Any]) -> None:
+    """Declare a training finished once its files are on the disk."""
+    for name in ("best", "last", "history.csv"):
+        flush_tree(directory / name)
+    _write(directory / REPORT, report)
 
 
 def is_finished(directory: Path) -> bool:
@@ -178,11 +185,9 @@ def _read(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _flush(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
-
-
 def _write(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file, whole and on the disk."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
+        flush(temporary)
+    flush(path.parent)

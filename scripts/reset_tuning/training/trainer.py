@@ -25,6 +25,7 @@ from transformers import (
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from reset_tuning.errors import InputError
+from reset_tuning.files import flush_tree
 from reset_tuning.training.adapter import merge_adapter
 from reset_tuning.training.checkpoints import best_directory, make_readable, remove_all_but
 from reset_tuning.training.distributed import gather_lists, largest
@@ -219,6 +220,7 @@ class CheckpointingTrainer(Trainer):
         config.use_cache = trained_with_cache
         self.tokenizer.save_pretrained(directory)
         make_readable(directory)
+        flush_tree(directory)
 
     def forget_step(self) -> list[int]:
         """Return the rows that this rank took in the step that has ended, and forget them."""
@@ -289,10 +291,14 @@ class CheckpointingTrainer(Trainer):
             remove_all_but(self.output, {step, self._kept_best})
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        """Write the state and declare it complete when all ranks have written their parts."""
+        """Write the state and declare it complete when the parts of all ranks are on the disk."""
         self.speed.stop()
         step, started = self.state.global_step, time.monotonic()
+        state = self.output / f"{PREFIX_CHECKPOINT_DIR}-{step}"
         super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.args.local_process_index == 0:  # what ranks wrote may lie in their node's memory
+            flush_tree(state)
         losses, tokens = self._gather_tallies()  # a barrier, too
         self._kept_best = self.history.best_step
         self.speed.start()
@@ -306,7 +312,7 @@ class CheckpointingTrainer(Trainer):
             "seconds": self.speed.seconds,
             "wall_seconds": self.wall_seconds(),
         }
-        complete_state(self.output / f"{PREFIX_CHECKPOINT_DIR}-{step}", content)
+        complete_state(state, content)
         remove_all_but(self.output, {self._kept_best})
         logger.info("step %d: state kept in %.1f s", step, time.monotonic() - started)
 

@@ -1,7 +1,6 @@
 """What every rank of a training does: encode, load, train or go on, write the last weights."""
 
 import gc
-import json
 import logging
 import os
 import socket
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from reset_tuning.environment import visible_gpus
 from reset_tuning.errors import InputError
-from reset_tuning.files import atomic_path
 from reset_tuning.seeds import draw_seed
 from reset_tuning.tokenizing import load_tokenizer
 from reset_tuning.training.checkpoints import best_directory, link_checkpoint
@@ -26,7 +24,7 @@ from reset_tuning.training.settings import (
     batch_geometry,
     read_settings,
 )
-from reset_tuning.training.state import REPORT
+from reset_tuning.training.state import complete_training
 
 if TYPE_CHECKING:
     from transformers import (
@@ -321,8 +319,7 @@ def _finish(job: TrainingJob, trainer: "CheckpointingTrainer", geometry: BatchGe
     if best_is_last:
         link_checkpoint(best, output / "last")
     _write_history(job, trainer)
-    with atomic_path(output / REPORT) as temporary:
-        temporary.write_text(json.dumps(_report(trainer, geometry)))
+    complete_training(output, _report(trainer, geometry))
 
 
 def _write_history(job: TrainingJob, trainer: "CheckpointingTrainer") -> None:

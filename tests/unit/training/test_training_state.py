@@ -2,15 +2,19 @@
 
 import errno
 import os
+import re
+import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
-from transformers import TrainerControl, TrainerState
+from transformers import Trainer, TrainerControl, TrainerState
 
 from reset_tuning.errors import InputError
 from reset_tuning.training.checkpoints import best_directory, publish, remove_all_but
@@ -21,13 +25,16 @@ from reset_tuning.training.speed import Speed, operations_per_token, peak_operat
 from reset_tuning.training.state import (
     REPORT,
     complete_state,
+    complete_training,
     is_worth_keeping,
     last_state,
     open_directory,
     read_state,
     stale_directories,
 )
+from reset_tuning.training.trainer import CheckpointingTrainer, History
 
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for a file's name")
 IDENTITY: dict[str, Any] = {"seed": 1, "settings": {"training": {"epochs": 1.0}}, "inputs": {}}
 
 
@@ -49,6 +56,78 @@ def test_the_newest_complete_state_counts_and_older_ones_go(tmp_path: Path) -> N
     assert last_state(tmp_path / "t") == state
     assert read_state(state) == {"step": 10}
     assert not (tmp_path / "t" / "checkpoint-9").exists()
+
+
+@pytest.fixture
+def to_disk(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names, without random parts, that are flushed and (rm <name>) removed."""
+    seen: list[str] = []
+    flush, remove = os.fsync, shutil.rmtree
+
+    def note_flush(descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        seen.append(re.sub(r"^\.(.*)\.\w+\.partial$", r"\1", path.name))
+        flush(descriptor)
+
+    def note_removal(path: Path, *arguments: Any) -> None:
+        seen.append(f"rm {Path(path).name}")
+        remove(path, *arguments)
+
+    monkeypatch.setattr(os, "fsync", note_flush)
+    monkeypatch.setattr(shutil, "rmtree", note_removal)
+    return seen
+
+
+@LINUX
+def test_older_states_go_when_the_word_of_the_new_one_is_on_the_disk(
+    tmp_path: Path, to_disk: list[str]
+) -> None:
+    open_directory(tmp_path / "t", IDENTITY, 1)
+    assert to_disk == ["fingerprint.json", "t"]
+    keep(tmp_path / "t", 9)
+    to_disk.clear()
+    keep(tmp_path / "t", 10)
+    assert to_disk == ["complete.json", "checkpoint-10", "t", "rm checkpoint-9"]
+
+
+@LINUX
+def test_every_node_flushes_its_part_before_a_state_is_complete(
+    tmp_path: Path, to_disk: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the first rank of a second node does it, where rank 0 can flush nothing."""
+
+    def write_parts(self: CheckpointingTrainer, *_: Any) -> None:
+        (tmp_path / "checkpoint-7").mkdir()
+        (tmp_path / "checkpoint-7" / "part-of-rank-8").touch()
+
+    trainer = object.__new__(CheckpointingTrainer)
+    trainer.output, trainer.speed, trainer.history = tmp_path, MagicMock(), History()
+    trainer.state, trainer.args = (
+        TrainerState(global_step=7),
+        SimpleNamespace(local_process_index=0),
+    )
+    trainer.accelerator = SimpleNamespace(wait_for_everyone=lambda: to_disk.append("all wrote"))
+    trainer.is_world_process_zero = lambda: False
+    trainer._gather_tallies = lambda: to_disk.append("all flushed") or ([], [])
+    monkeypatch.setattr(Trainer, "_save_checkpoint", write_parts)
+    trainer._save_checkpoint(None, None)
+    assert to_disk == ["all wrote", "part-of-rank-8", "checkpoint-7", "all flushed"]
+
+
+@LINUX
+def test_a_training_is_finished_when_its_files_are_on_the_disk(
+    tmp_path: Path, to_disk: list[str]
+) -> None:
+    for name in ("best", "last"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"weights-{name}").touch()
+    (tmp_path / "history.csv").touch()
+    complete_training(tmp_path, {})
+    assert to_disk[:5] == ["weights-best", "best", "weights-last", "last", "history.csv"]
+    assert to_disk[5:] == [REPORT, tmp_path.name]
+    to_disk.clear()
+    publish({tmp_path / "best" / "weights-best": tmp_path / "declared" / "weights"})
+    assert to_disk == ["weights", "declared"]
 
 
 def test_a_word_that_is_half_written_is_none(tmp_path: Path) -> None:
