@@ -266,9 +266,12 @@ def _started(
         start_new_session=True,
     )
 
+    received: list[int] = []
+
     def forward(number: int, _: FrameType | None) -> None:
         logger.warning("%s is handed on to the training", signal.Signals(number).name)
-        tell_to_stop(process.pid)
+        tell_to_stop(process.pid, again=bool(received))
+        received.append(number)
 
     numbers = [getattr(signal, name) for name in FORWARDED_SIGNALS]
     previous = {number: signal.signal(number, forward) for number in numbers}
@@ -283,17 +286,19 @@ def _started(
             signal.signal(number, handler)
 
 
-def tell_to_stop(launcher: int) -> None:
+def tell_to_stop(launcher: int, *, again: bool = False) -> None:
     """Ask the ranks below a torchrun, or srun, to keep their state and stop.
 
     A cluster signals all processes of a job, and a second signal would kill a torchrun that is
-    already waiting for its ranks; so it is left out, and ranks take any number of signals. Before
-    there are ranks nothing is lost, and the launcher itself is ended.
+    already waiting for its ranks; so it is left out, and ranks take any number of signals. What
+    srun gets reaches every node's torchrun, so it is not asked `again`. Before there are ranks
+    nothing is lost, and the launcher itself is ended.
     """
     program = psutil.Process(launcher)
     with suppress(psutil.NoSuchProcess):
         if program.name() == "srun":  # it hands on SIGUSR1, and takes others for itself
-            program.send_signal(signal.SIGUSR1)
+            if not again:
+                program.send_signal(signal.SIGUSR1)
             return
         ranks = [one for one in program.children(recursive=True) if _is_rank(one)]
         for rank in ranks:

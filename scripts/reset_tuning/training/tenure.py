@@ -27,8 +27,8 @@ _POLL_SECONDS = 2.0
 def sole_trainer(folder: Path) -> Iterator[bool]:
     """Hold the training whose claims lie in `folder`; yield whether another job had to give way.
 
-    When a later job asks for it, this process sends itself SIGUSR1, which the launcher hands on to
-    the ranks. Must be entered in the main thread.
+    When a later job asks for it, this process sends itself SIGUSR1 once, as soon as there is a
+    training whose launcher hands it on to the ranks. Must be entered in the main thread.
     """
     with Claims(folder) as claims:
         gave_way = claims.take_over(_KEY)
@@ -57,6 +57,7 @@ def is_published(provenance: Path, identity: Mapping[str, Any]) -> bool:
 
 def _listen(claims: Claims, done: threading.Event) -> None:
     while not done.wait(_POLL_SECONDS):
-        if claims.is_wanted(_KEY):
+        if claims.is_wanted(_KEY) and signal.getsignal(signal.SIGUSR1) is not signal.SIG_IGN:
             logger.warning("another job was started for this training and takes over from here")
             os.kill(os.getpid(), signal.SIGUSR1)
+            return

@@ -184,6 +184,26 @@ def test_a_signal_reaches_the_ranks_and_not_torchrun(number: int) -> None:
     assert signal.getsignal(number) == before
 
 
+def test_srun_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It hands every signal on to the torchrun of each node."""
+    srun = tmp_path / "srun"
+    srun.write_text(
+        f"#!{sys.executable}\n"
+        "import signal, time\n"
+        "told = []\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: told.append(1))\n"
+        "time.sleep(3)\n"
+        "print('told', len(told))\n"
+    )
+    srun.chmod(0o755)
+    for seconds, number in ((1.0, signal.SIGTERM), (1.5, signal.SIGUSR1), (2.0, signal.SIGUSR1)):
+        threading.Timer(seconds, os.kill, (os.getpid(), number)).start()
+    with caplog.at_level("INFO", logger="reset_tuning"):
+        launch.run_training([str(srun)], os.environ)
+    assert "told 1" in caplog.messages
+    assert caplog.text.count("is handed on to the training") == 3
+
+
 def test_a_signal_before_there_are_ranks_ends_torchrun() -> None:
     timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGUSR1))
     timer.start()

@@ -6,15 +6,21 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 from runs import ranks_of, train, train_until
 
+from reset_tuning.errors import InputError
 from reset_tuning.files import sha256_of
-from reset_tuning.training.launch import WORKER
+from reset_tuning.training import tenure
+from reset_tuning.training.launch import WORKER, build_command, run_training
+from reset_tuning.training.settings import Launch, TrainingJob
 from reset_tuning.training.tenure import is_published, sole_trainer
+
+JOB = TrainingJob("s", "t", "v", "b", "mtl", 1, "out", Launch(1, 1, gradient_checkpointing=False))
 
 _SUCCESSOR = """
 import sys
@@ -41,6 +47,53 @@ def test_the_holder_is_told_and_gives_way(tmp_path: Path) -> None:
         assert successor.poll() is None, "it waits as long as this one holds the training"
     assert successor.communicate(timeout=20)[0].strip() == "True"
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_the_holder_is_told_once_and_not_before_it_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenure, "_POLL_SECONDS", 0.05)
+    told: list[int] = []
+    with sole_trainer(tmp_path):
+        (tmp_path / "trainer.wanted").touch()
+        time.sleep(0.3)
+        signal.signal(signal.SIGUSR1, lambda number, _: told.append(number))
+        time.sleep(0.5)
+    assert told == [signal.SIGUSR1]
+
+
+_SLOW_RANK = """
+import signal, sys, time
+from pathlib import Path
+def keep(*_):
+    if not asked:
+        asked.append(time.monotonic())
+asked = []
+signal.signal(signal.SIGUSR1, keep)
+(Path(sys.argv[1]).parent / "trainer.wanted").touch()  # another job asks from now on
+while not asked or time.monotonic() < asked[0] + 9:
+    time.sleep(0.1)
+Path(sys.argv[1]).write_text("kept")
+"""
+_SRUN = """#!{python}
+import signal, subprocess, sys
+process = subprocess.Popen(sys.argv[1:])
+signal.signal(signal.SIGUSR1, lambda number, _: process.send_signal(number))
+sys.exit(process.wait())
+"""
+
+
+def test_a_torchrun_behind_srun_has_time_to_keep_a_large_state(tmp_path: Path) -> None:
+    """Srun hands every signal on to torchrun, which does not survive many."""
+    rank, srun, state = tmp_path / "rank.py", tmp_path / "srun", tmp_path / "state"
+    rank.write_text(_SLOW_RANK)
+    srun.write_text(_SRUN.format(python=sys.executable))
+    srun.chmod(0o755)
+    command = build_command(1, JOB)
+    torchrun = command[: command.index(str(WORKER))]
+    with sole_trainer(tmp_path), suppress(InputError):
+        run_training([str(srun), *torchrun, str(rank), str(state)], os.environ)
+    assert state.read_text() == "kept"
 
 
 def test_what_was_put_in_place_meanwhile_is_recognised(tmp_path: Path) -> None:
