@@ -5,14 +5,14 @@ import logging
 import shutil
 from pathlib import Path
 
-from reset_tuning.files import atomic_path
+from reset_tuning.files import atomic_path, flush
 from reset_tuning.jobs import run as run_script
 from reset_tuning.planning.preflight import require_for_training
 from reset_tuning.training.checkpoints import MODEL_FILES, publish
 from reset_tuning.training.launch import launch, launch_command
 from reset_tuning.training.provenance import describe_training, training_identity
 from reset_tuning.training.settings import Launch, TrainingJob
-from reset_tuning.training.state import is_worth_keeping, stale_directories
+from reset_tuning.training.state import is_worth_keeping, read_starts, stale_directories
 from reset_tuning.training.tenure import is_published, sole_trainer
 
 
@@ -81,8 +81,10 @@ def main(
             for name, file in MODEL_FILES.items():
                 finished[output / checkpoint / file] = weights[f"{checkpoint}_{name}"]
         publish(finished)
+        content = describe_training(identity, report, read_starts(output))
         with atomic_path(provenance) as temporary:
-            temporary.write_text(json.dumps(describe_training(identity, report), indent=2) + "\n")
+            temporary.write_text(json.dumps(content, indent=2) + "\n")
+            flush(temporary)
         shutil.rmtree(output)
         for stale in stale_directories(output):
             logging.info("%s goes: it held a state of other settings or data", stale)

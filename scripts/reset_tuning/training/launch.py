@@ -19,9 +19,10 @@ from typing import IO, Any
 
 import psutil
 
-from reset_tuning.environment import git_commit, visible_gpus
+from reset_tuning.environment import visible_gpus
 from reset_tuning.errors import InputError
 from reset_tuning.training.failures import told
+from reset_tuning.training.provenance import describe_start
 from reset_tuning.training.settings import (
     STOP_AT,
     TrainingJob,
@@ -29,7 +30,7 @@ from reset_tuning.training.settings import (
     job_options,
     read_settings,
 )
-from reset_tuning.training.state import REPORT, is_finished, open_directory
+from reset_tuning.training.state import REPORT, is_finished, open_directory, record_start
 
 logger = logging.getLogger(__name__)
 
@@ -92,10 +93,11 @@ def launch(job: TrainingJob, command: LaunchCommand, identity: Mapping[str, Any]
     settings = read_settings(Path(job.settings))
     batch_geometry(settings.training, job.launch.micro_batch_size, command.ranks)
     check_tracker(job.launch.report_to)
-    open_directory(output, identity, command.ranks, git_commit(WORKER.parent))
+    open_directory(output, identity, command.ranks)
     if is_finished(output):
         logger.info("this training had already ended; only its files are put in place")
         return json.loads((output / REPORT).read_text())
+    record_start(output, describe_start(job.launch.nodes))
     environment = {**os.environ, **command.variables}
     if job.launch.runtime:
         environment[STOP_AT] = str(started + _SHARE_OF_RUNTIME * 60 * job.launch.runtime)

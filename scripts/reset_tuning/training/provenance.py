@@ -4,7 +4,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +31,30 @@ def training_identity(job: TrainingJob, base: Iterable[Path]) -> dict[str, Any]:
     }
 
 
-def describe_training(identity: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
+def describe_start(nodes: int) -> dict[str, Any]:
+    """Return with what code, packages and machines a training starts or goes on."""
+    return {
+        "git_commit": git_commit(Path(__file__).parent),
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "host": platform.node(),
+        "nodes": nodes,
+    }
+
+
+def describe_training(
+    identity: Mapping[str, Any], report: Mapping[str, Any], starts: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """Return the content of provenance.json: what was trained, on what, by what, at what cost.
 
-    `report` is what the training says of itself.
+    `report` is what the training says of itself. `starts` has an entry for each job that trained:
+    the code and the packages of an interrupted training may have changed on the way.
     """
     settings = json.dumps(identity["settings"], sort_keys=True)
     return {
         **identity,
         "settings_sha256": hashlib.sha256(settings.encode()).hexdigest(),
         "training": report,
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "git_commit": git_commit(Path(__file__).parent),
+        "starts": starts,
     }

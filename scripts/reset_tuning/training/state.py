@@ -28,16 +28,13 @@ _COMPLETE = "complete.json"
 _PREFIX = "checkpoint-"
 
 
-def open_directory(
-    directory: Path, identity: Mapping[str, Any], ranks: int, commit: str | None = None
-) -> None:
+def open_directory(directory: Path, identity: Mapping[str, Any], ranks: int) -> None:
     """Make the directory ready: keep what belongs to this training, set aside what does not.
 
-    What was set aside earlier comes back when its training does: a setting that was changed by
-    mistake costs nothing once it is undone.
-    `identity` is everything that decides what is learnt. The commit of the code is recorded and
-    not compared: most changes of code change no training. Raises InputError when a state of this
-    very training was written by another number of ranks: DeepSpeed's partitions fit that one only.
+    `identity` is everything that decides what is learnt. What was set aside earlier comes back
+    with its training: a setting that was changed by mistake costs nothing once it is undone. Raises
+    InputError when a state of this very training was written by another number of ranks:
+    DeepSpeed's partitions fit that one only.
     """
     wanted = json.loads(json.dumps({"state_format": STATE_FORMAT, **identity}))
     found = _read(directory / _FINGERPRINT)
@@ -45,7 +42,7 @@ def open_directory(
         _set_aside(directory, found, wanted)
     if not directory.exists():
         _bring_back(directory, wanted)
-        found = _read(directory / _FINGERPRINT)
+    found = _read(directory / _FINGERPRINT)
     if found is not None and found["ranks"] != ranks and _unfinished_state(directory):
         raise InputError(
             f"{directory} holds the state of this training by {found['ranks']} ranks, but this job "
@@ -53,7 +50,24 @@ def open_directory(
         )
     directory.mkdir(parents=True, exist_ok=True)
     _remove_half_written(directory)
-    _write(directory / _FINGERPRINT, {"training": wanted, "ranks": ranks, "git_commit": commit})
+    starts = [] if found is None else found.get("starts", [])
+    _write(directory / _FINGERPRINT, {"training": wanted, "ranks": ranks, "starts": starts})
+
+
+def record_start(directory: Path, start: Mapping[str, Any]) -> None:
+    """Note that a training starts here from its last state, and with what.
+
+    Commit and versions are recorded and not compared: most changes of code change no training.
+    """
+    fingerprint = json.loads((directory / _FINGERPRINT).read_text())
+    state = last_state(directory)
+    fingerprint["starts"].append({"from_step": 0 if state is None else _step_of(state), **start})
+    _write(directory / _FINGERPRINT, fingerprint)
+
+
+def read_starts(directory: Path) -> list[dict[str, Any]]:
+    """Return what `record_start` has noted of the training, oldest first."""
+    return json.loads((directory / _FINGERPRINT).read_text())["starts"]
 
 
 def stale_directories(directory: Path) -> list[Path]:

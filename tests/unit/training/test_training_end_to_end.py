@@ -77,7 +77,9 @@ def test_provenance_tells_inputs_and_cost(world: Path, trained: Path) -> None:
     }
     assert record["training"]["steps"] == 12
     assert record["training"]["train_tokens"] > 90 * 7
-    assert record["packages"]["deepspeed"]
+    (start,) = record["starts"]
+    assert start["packages"]["deepspeed"]
+    assert (start["from_step"], start["nodes"]) == (0, 1)
 
 
 def test_ranks_accumulation_and_partitioning_do_not_change_the_losses(

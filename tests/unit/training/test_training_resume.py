@@ -1,9 +1,11 @@
 """An interrupted training ends with the bytes of one that never was."""
 
+import json
 import re
 import shutil
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -26,9 +28,18 @@ from training_world import mixture_rows, write_settings
 import launch_training
 from reset_tuning.errors import InputError
 from reset_tuning.tables import read_table, write_table
-from reset_tuning.training.state import complete_state, last_state, stale_directories
+from reset_tuning.training import provenance
+from reset_tuning.training.checkpoints import MODEL_FILES
+from reset_tuning.training.state import (
+    complete_state,
+    complete_training,
+    last_state,
+    stale_directories,
+)
 
 pytestmark = pytest.mark.slow
+
+FILES = MODEL_FILES.values()
 
 
 def stop_by_limit(world: Path, target: Path, settings: Path | None = None) -> Path:
@@ -147,6 +158,36 @@ def test_a_state_of_other_settings_is_set_aside(
     (stale,) = stale_directories(target / "trainer")
     assert last_state(stale) is not None
     assert last_state(target / "trainer") is not None
+
+
+def test_provenance_names_the_code_of_every_job_that_trained(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is interrupted, the second is killed at its end, the third puts files in place."""
+    trainer = tmp_path / "seed-1" / "trainer"
+
+    def interrupted(*_: object) -> None:
+        (trainer / "checkpoint-5").mkdir()
+        complete_state(trainer / "checkpoint-5", {"history": []})
+        raise KeyboardInterrupt
+
+    def killed_at_its_end(*_: object) -> None:
+        for file in ("history.csv", *(f"{c}/{f}" for c in ("best", "last") for f in FILES)):
+            (trainer / file).parent.mkdir(exist_ok=True)
+            (trainer / file).touch()
+        complete_training(trainer, {"steps": 12})
+        raise KeyboardInterrupt
+
+    jobs = {"first": interrupted, "second": killed_at_its_end, "third": None}
+    for commit, run_training in jobs.items():
+        monkeypatch.setattr(provenance, "git_commit", lambda _, commit=commit: commit)
+        monkeypatch.setattr("reset_tuning.training.launch.run_training", run_training)
+        with suppress(KeyboardInterrupt):
+            train(world, trainer.parent)
+    record = json.loads((trainer.parent / "provenance.json").read_text())
+    started = [(start["git_commit"], start["from_step"]) for start in record["starts"]]
+    assert started == [("first", 0), ("second", 5)]
+    assert "git_commit" not in record
 
 
 def test_a_finished_training_is_only_put_in_place(
