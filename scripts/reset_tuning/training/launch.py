@@ -1,5 +1,6 @@
 """Starting a training through torchrun, following it, and saying why it failed."""
 
+import hashlib
 import importlib.util
 import json
 import logging
@@ -98,7 +99,8 @@ def launch(job: TrainingJob, command: LaunchCommand, identity: Mapping[str, Any]
         logger.info("this training had already ended; only its files are put in place")
         return json.loads((output / REPORT).read_text())
     record_start(output, describe_start(job.launch.nodes))
-    environment = {**os.environ, **command.variables}
+    tracked = tracker_variables(job, identity)
+    environment = {**tracked, **os.environ, **command.variables}
     if job.launch.runtime:
         environment[STOP_AT] = str(started + _SHARE_OF_RUNTIME * 60 * job.launch.runtime)
     run_training(command.words, environment)
@@ -113,6 +115,15 @@ def check_tracker(name: str) -> None:
             f"launch.report_to is {name}, but no {' or '.join(packages)} is installed: install it, "
             "or set launch.report_to to none"
         )
+
+
+def tracker_variables(job: TrainingJob, identity: Mapping[str, Any]) -> dict[str, str]:
+    """Return what lets every job of one training go on in one run of its tracker."""
+    if job.launch.report_to != "wandb":
+        return {}
+    training = json.dumps([str(Path(job.output).resolve()), identity], sort_keys=True)
+    run = hashlib.sha256(training.encode()).hexdigest()[:16]
+    return {"WANDB_RUN_ID": run, "WANDB_RESUME": "allow"}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -15,6 +17,7 @@ from reset_tuning.training import launch, worker
 from reset_tuning.training.distributed import ModelShape, deepspeed_config
 from reset_tuning.training.failures import told
 from reset_tuning.training.settings import Launch, TrainingJob, parse_job
+from reset_tuning.training.state import REPORT
 
 ZERO3 = Path("resources/deepspeed/zero3.json")
 
@@ -114,6 +117,42 @@ def test_a_tracker_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
         launch.check_tracker("mlflow")
     monkeypatch.setattr(launch.importlib.util, "find_spec", lambda name: name == "tensorboardX")
     launch.check_tracker("tensorboard")
+
+
+def test_a_training_goes_on_in_its_own_run_of_a_tracker() -> None:
+    job = replace(JOB, launch=replace(JOB.launch, report_to="wandb"))
+    first = launch.tracker_variables(job, {"seed": 1, "run": "mtl"})
+    assert first == launch.tracker_variables(job, {"run": "mtl", "seed": 1})
+    assert first["WANDB_RESUME"] == "allow"
+    others = [
+        launch.tracker_variables(job, {"seed": 2, "run": "mtl"}),
+        launch.tracker_variables(replace(job, output="elsewhere"), {"seed": 1, "run": "mtl"}),
+    ]
+    assert len({one["WANDB_RUN_ID"] for one in (first, *others)}) == 3
+    assert launch.tracker_variables(JOB, {"seed": 1}) == {}
+
+
+@pytest.mark.parametrize("own", [None, "mine"])
+def test_the_run_of_a_tracker_that_a_user_chose_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str | None
+) -> None:
+    output, seen = tmp_path / "trainer", {}
+    job = replace(JOB, output=str(output), launch=replace(JOB.launch, report_to="wandb"))
+    for variable in ("WANDB_RUN_ID", "WANDB_RESUME"):
+        monkeypatch.delenv(variable, raising=False)
+    if own is not None:
+        monkeypatch.setenv("WANDB_RUN_ID", own)
+
+    def finish(_: object, environment: dict[str, str]) -> None:
+        seen.update(environment)
+        (output / REPORT).write_text("{}")
+
+    for name in ("read_settings", "batch_geometry", "check_tracker"):
+        monkeypatch.setattr(launch, name, MagicMock())
+    monkeypatch.setattr(launch, "run_training", finish)
+    launch.launch(job, launch.LaunchCommand((), {}, 1), {"seed": 1})
+    expected = own or launch.tracker_variables(job, {"seed": 1})["WANDB_RUN_ID"]
+    assert (seen["WANDB_RUN_ID"], seen["WANDB_RESUME"]) == (expected, "allow")
 
 
 def test_launching_imports_no_torch() -> None:
