@@ -71,9 +71,17 @@ class LaunchCommand:
 
 
 def launch_command(job: TrainingJob) -> LaunchCommand:
-    """Return what starts a training on all GPUs that the job sees, or on its `cpu_ranks`."""
+    """Return what starts a training on all GPUs that the job sees, or on its `cpu_ranks`.
+
+    Raises InputError when there is neither.
+    """
     gpus = visible_gpus()
     nodes, ranks_per_node = job.launch.nodes, gpus or job.launch.cpu_ranks
+    if not ranks_per_node:
+        raise InputError(
+            f"the training of {job.run} has nothing to run on, no GPU is seen and launch.cpu_ranks "
+            "is 0: give its job a GPU, or set launch.cpu_ranks for a CPU run"
+        )
     variables = training_variables(
         base=job.base, threads=job.launch.threads, ranks=ranks_per_node, gpus=gpus
     )

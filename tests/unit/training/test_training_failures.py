@@ -52,6 +52,11 @@ def test_the_command_is_the_first_line_of_the_log_also_when_a_check_fails(
     assert "-m torch.distributed.run --standalone --nproc-per-node=1" in first
 
 
+def test_neither_a_gpu_nor_cpu_ranks_is_one_sentence(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no GPU is seen and launch.cpu_ranks is 0: give"):
+        train(world, tmp_path / "seed-1", cpu_ranks=0)
+
+
 def test_out_of_memory_names_the_setting_to_lower(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
