@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 _PROGRESS_SECONDS = 10.0
 _ONE_SHARD = "10TB"  # a checkpoint is one file, whatever its size
+_NO_NUMBER = ("", "gradient", "loss")  # what a step may spoil; the last counts where two are
 _DIVERGED = 2.0  # times the loss of guessing every token of the vocabulary alike
 
 
@@ -67,10 +68,11 @@ class History:
 
 
 class LossError(Exception):
-    """The loss of a step is not a number; `rows` are the training rows that the step took."""
+    """The loss or the gradient of a step is not a number; `rows` are those that the step took."""
 
-    def __init__(self, step: int, learning_rate: float, rows: list[int]) -> None:
-        super().__init__(step, learning_rate, rows)
+    def __init__(self, what: str, step: int, learning_rate: float, rows: list[int]) -> None:
+        super().__init__(what, step, learning_rate, rows)
+        self.what = what
         self.step = step
         self.learning_rate = learning_rate
         self.rows = rows
@@ -228,16 +230,19 @@ class CheckpointingTrainer(Trainer):
         self._step_rows.clear()
         return rows
 
-    def loss_is_finite(self) -> bool:
-        """Tell whether this rank's losses since the last evaluation are all numbers."""
-        return bool(torch.isfinite(self._tally.loss))
+    def no_number(self) -> str:
+        """Return what of the step that has ended is not a number on this rank, "" for nothing."""
+        if not torch.isfinite(self._tally.loss):
+            return "loss"
+        return "" if math.isfinite(self._gradient_norm or 0.0) else "gradient"
 
     def _get_train_sampler(self, *_: Any, **__: Any) -> RowOrder | None:
         return self._order
 
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
-        self._gradient_norm = super()._get_grad_norm(model, grad_norm=grad_norm)
-        return self._gradient_norm
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        self._gradient_norm = None if norm is None else float(norm)
+        return norm
 
     def _record(self, metrics: dict[str, float]) -> None:
         step, loss = self.state.global_step, metrics["eval_loss"]
@@ -251,7 +256,7 @@ class CheckpointingTrainer(Trainer):
             "eval_loss": loss,
             "perplexity": metrics["eval_perplexity"],
             "learning_rate": self.learning_rate,
-            "gradient_norm": None if self._gradient_norm is None else float(self._gradient_norm),
+            "gradient_norm": self._gradient_norm,
             **self.speed.rates(sum(tokens), self.args.world_size),
         }
         # A tracker gets the rest of the row from the Trainer.
@@ -336,7 +341,7 @@ def _weigh_by_tokens(rows: EvalPrediction) -> dict[str, float]:
 
 
 class Steps(TrainerCallback):
-    """Tells the trainer where it is, and stops all ranks at a loss that is not a number."""
+    """Tells the trainer where it is; stops all ranks at a loss or gradient that is no number."""
 
     def __init__(self, trainer: "CheckpointingTrainer") -> None:
         self._trainer = trainer
@@ -356,10 +361,16 @@ class Steps(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Look at the loss of the step; raise LossError with its rows when it is not finite."""
+        """Raise LossError with the step's rows when its loss or its gradient is not finite.
+
+        By then DeepSpeed has left such a step out, without a word of it to the Trainer, and without
+        DeepSpeed the weights are lost: nothing may be kept of them.
+        """
         rows = self._trainer.forget_step()
-        if largest(int(not self._trainer.loss_is_finite()), args.device):
-            raise LossError(state.global_step, self._trainer.learning_rate, gather_lists(rows))
+        found = largest(_NO_NUMBER.index(self._trainer.no_number()), args.device)
+        if found:
+            rate = self._trainer.learning_rate
+            raise LossError(_NO_NUMBER[found], state.global_step, rate, gather_lists(rows))
 
 
 class ProgressLines(TrainerCallback):

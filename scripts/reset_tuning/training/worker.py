@@ -48,8 +48,8 @@ def train(job: TrainingJob) -> None:
     """Carry out one rank's part; rank 0 leaves best/, last/, history.csv and report.json in output.
 
     Must run under torchrun. Raises InputError for settings, rows or weights that cannot be used,
-    for a loss that is not a number, and after a stop: then the state is complete and the same
-    command goes on from it.
+    for a loss or a gradient that is not a number, and after a stop: then the state is complete and
+    the same command goes on from it.
     """
     started = time.monotonic()
     gc.set_threshold(_GC_THRESHOLD)
@@ -105,7 +105,7 @@ def _interruption(job: TrainingJob) -> "Interruption":
 
 
 def _train(job: TrainingJob, trainer: "CheckpointingTrainer") -> None:
-    """Train to the end or to a stop; tell which examples made a loss that is not a number."""
+    """Train to the end or to a stop; tell which examples made a loss or gradient no number."""
     from reset_tuning.training.trainer import LossError
 
     try:
@@ -113,8 +113,8 @@ def _train(job: TrainingJob, trainer: "CheckpointingTrainer") -> None:
     except LossError as error:
         examples = _example_ids(Path(job.train), error.rows)
         raise InputError(
-            f"training diverged: the loss of step {error.step} is not a number, with a learning "
-            f"rate of {error.learning_rate:.3g} on the examples {examples}; lower "
+            f"training diverged: the {error.what} of step {error.step} is not a number, with a "
+            f"learning rate of {error.learning_rate:.3g} on the examples {examples}; lower "
             "training.learning_rate, or look at those rows"
         ) from error
 

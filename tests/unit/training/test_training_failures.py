@@ -3,13 +3,13 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from runs import ALWAYS, assert_same, train
 from safetensors.torch import load_file, save_file
-from training_world import mixture_rows
+from training_world import mixture_rows, write_settings
 
 from reset_tuning.errors import InputError
 from reset_tuning.tables import read_table, write_table
@@ -20,21 +20,25 @@ from reset_tuning.training.worker import load_model
 
 pytestmark = pytest.mark.slow
 
-# A rank whose third forward pass in training finds no memory, as on a GPU that is too small.
-_RANK_WITHOUT_MEMORY = """
+# A rank with an accident in its third forward pass in training.
+_UNLUCKY_RANK = """
 import os, runpy, sys
 sys.path.insert(0, os.path.dirname({worker!r}))
 import torch
 from transformers import LlamaForCausalLM
 forward, passes = LlamaForCausalLM.forward, []
-def limited(self, *args, **kwargs):
+def unlucky(self, *args, **kwargs):
     passes.append(self.training)
-    if sum(passes) == 3:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-    return forward(self, *args, **kwargs)
-LlamaForCausalLM.forward = limited
+    outputs = forward(self, *args, **kwargs)
+    if self.training and sum(passes) == 3:
+        {accident}
+    return outputs
+LlamaForCausalLM.forward = unlucky
 runpy.run_path({worker!r}, run_name="__main__")
 """
+# As on a GPU that is too small.
+_NO_MEMORY = 'raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")'
+_INFINITE_GRADIENT = "outputs.logits.register_hook(lambda gradient: gradient * float('inf'))"
 
 
 def copy_of(world: Path, folder: Path) -> Path:
@@ -57,13 +61,26 @@ def test_neither_a_gpu_nor_cpu_ranks_is_one_sentence(world: Path, tmp_path: Path
         train(world, tmp_path / "seed-1", cpu_ranks=0)
 
 
+@pytest.fixture
+def accident(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return what lets every rank run some code in its third forward pass."""
+
+    def prepare(code: str) -> None:
+        worker = tmp_path / "train_model.py"
+        worker.write_text(_UNLUCKY_RANK.format(worker=str(launch.WORKER), accident=code))
+        monkeypatch.setattr(launch, "WORKER", worker)
+
+    return prepare
+
+
 def test_out_of_memory_names_the_setting_to_lower(
-    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    world: Path,
+    tmp_path: Path,
+    accident: Callable[[str], None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
-    worker = tmp_path / "train_model.py"
-    worker.write_text(_RANK_WITHOUT_MEMORY.format(worker=str(launch.WORKER)))
-    monkeypatch.setattr(launch, "WORKER", worker)
+    accident(_NO_MEMORY)
     with pytest.raises(InputError, match="lower launch.micro_batch_size") as error:
         train(world, tmp_path / "seed-1", micro_batch_size=4, **ALWAYS)
     assert str(error.value).startswith("out of memory with micro-batches of 4 rows")
@@ -113,6 +130,19 @@ def test_a_loss_that_is_not_a_number_names_step_rate_and_examples(
     named = str(error.value).split("examples ")[1].split(";")[0].split(", ")
     assert len(named) == 8
     assert set(named) <= known
+
+
+@pytest.mark.parametrize("deepspeed", ["resources/deepspeed/zero3.json", None])
+def test_a_gradient_that_is_not_finite_ends_the_training_before_a_state_is_kept(
+    world: Path, tmp_path: Path, accident: Callable[[str], None], deepspeed: str | None
+) -> None:
+    """DeepSpeed skips such a step and goes on; without it the weights would be lost."""
+    settings = write_settings(tmp_path / "run.json", deepspeed=deepspeed)
+    accident(_INFINITE_GRADIENT)
+    sentence = r"the gradient of step 3 is not a number, with a learning rate of \d.* examples 1-"
+    with pytest.raises(InputError, match=sentence):
+        train(world, tmp_path / "seed-1", settings, **ALWAYS)
+    assert last_state(tmp_path / "seed-1" / "trainer").name == "checkpoint-2"
 
 
 def of_another_model(world: Path, folder: Path, **change: int) -> Path:
