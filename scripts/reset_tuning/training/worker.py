@@ -280,7 +280,7 @@ def load_model(base: str, settings: RunSettings) -> "PreTrainedModel":
 
     It must be called after TrainingArguments, which announce ZeRO-3: no rank then holds them
     whole. Raises InputError for a folder whose weights are not those of its config.json:
-    transformers would fill the gaps with random numbers.
+    transformers would fill the gaps with random numbers, and leave out what it has no place for.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -298,11 +298,13 @@ def load_model(base: str, settings: RunSettings) -> "PreTrainedModel":
         if "mismatch" not in str(error):
             raise
         raise InputError(f"the weights of the base {base} do not fit its config.json") from error
-    if missing := sorted(loaded["missing_keys"]):
-        raise InputError(
-            f"the weights of the base {base} are those of another model than its config.json: "
-            f"{len(missing)} parameters are missing, {missing[0]} for one"
-        )
+    # Buffers of old checkpoints (rotary_emb.inv_freq) are not among the unexpected ones.
+    for keys, what in (("missing_keys", "missing"), ("unexpected_keys", "left over")):
+        if names := sorted(loaded[keys]):
+            raise InputError(
+                f"the weights of the base {base} are those of another model than its config.json: "
+                f"{len(names)} parameters are {what}, {names[0]} for one"
+            )
     return model
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from runs import ALWAYS, assert_same, train
 from safetensors.torch import load_file, save_file
 from training_world import mixture_rows, write_settings
@@ -173,6 +174,22 @@ def test_weights_that_lack_parameters_are_not_filled_up(
     base = of_another_model(world, tmp_path, **change) / "base"
     with pytest.raises(InputError, match=words):
         load_model(str(base), read_settings(world / "run.json"))
+
+
+def test_weights_that_the_config_knows_nothing_of_are_not_left_out(
+    world: Path, tmp_path: Path
+) -> None:
+    base = of_another_model(world, tmp_path, num_hidden_layers=1) / "base"
+    sentence = "9 parameters are left over, model.layers.1.input_layernorm.weight for one"
+    with pytest.raises(InputError, match=sentence):
+        load_model(str(base), read_settings(world / "run.json"))
+
+
+def test_buffers_of_old_checkpoints_are_no_weights_left_over(world: Path, tmp_path: Path) -> None:
+    weights = copy_of(world, tmp_path) / "base" / "model.safetensors"
+    buffers = {f"model.layers.{n}.self_attn.rotary_emb.inv_freq": torch.ones(8) for n in range(2)}
+    save_file(load_file(weights) | buffers, weights, metadata={"format": "pt"})
+    load_model(str(weights.parent), read_settings(world / "run.json"))
 
 
 def test_rows_of_one_incomplete_batch_and_rows_that_are_all_prompt(
