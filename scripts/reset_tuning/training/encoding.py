@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 IGNORED_LABEL = -100  # what torch's cross entropy leaves out
+NO_ROW = -1  # the number in the table of a row that only fills a place
 _PROCESS_ROWS = 20_000  # below this, starting further processes costs more than it saves
 
 
@@ -117,6 +118,17 @@ def load_encoded(cache: Path, *, by_length: bool = False) -> "Dataset":
         lengths = row_lengths(rows)
         rows = rows.select(sorted(range(len(rows)), key=lengths.__getitem__))
     return rows
+
+
+def with_filler(rows: "Dataset") -> "Dataset":
+    """Return the rows and, behind them, one of a single token that has nothing to learn.
+
+    Ranks without a row of their own in the last round of an epoch take it (see RowOrder).
+    """
+    from datasets import Dataset, concatenate_datasets
+
+    filler = {"input_ids": [[0]], "labels": [[IGNORED_LABEL]], "row": [NO_ROW]}
+    return concatenate_datasets([rows, Dataset.from_dict(filler, features=rows.features)])
 
 
 def row_lengths(rows: "Dataset") -> list[int]:

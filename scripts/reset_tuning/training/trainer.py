@@ -29,6 +29,7 @@ from reset_tuning.files import flush_tree
 from reset_tuning.training.adapter import merge_adapter
 from reset_tuning.training.checkpoints import best_directory, make_readable, remove_all_but
 from reset_tuning.training.distributed import gather_lists, largest
+from reset_tuning.training.encoding import NO_ROW
 from reset_tuning.training.order import RowOrder
 from reset_tuning.training.settings import AdapterSettings
 from reset_tuning.training.speed import Speed
@@ -126,13 +127,13 @@ class CheckpointingTrainer(Trainer):
         self.output = output
         self.adapter = adapter
         self.history = History()
-        self._lengths = lengths or {}
-        mean_length = sum(self._lengths.values()) / max(1, len(self._lengths))
+        self.lengths = lengths or {}
+        mean_length = sum(self.lengths.values()) / max(1, len(self.lengths))
         self.speed = Speed.of(model, mean_length, args)
         self._evaluation_collator = evaluation_collator
         self._order = order
         self._tally = Tally(torch.zeros((), device=args.device))
-        self._step_rows: list[torch.Tensor] = []
+        self._step_rows: list[int] = []
         self.learning_rate = 0.0
         self.started = time.monotonic()
         self._earlier_seconds = 0.0
@@ -154,9 +155,9 @@ class CheckpointingTrainer(Trainer):
         self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any
     ) -> torch.Tensor:
         """Train on one micro-batch; remember its rows and its loss."""
-        rows = inputs.pop("row")
-        self._step_rows.append(rows)
-        self._tally.tokens += sum(self._lengths[row] for row in rows.tolist())
+        rows = [row for row in inputs.pop("row").tolist() if row != NO_ROW]
+        self._step_rows += rows
+        self._tally.tokens += sum(self.lengths[row] for row in rows)
         self.learning_rate = self._get_learning_rate()
         self._head.aim(inputs["labels"])
         loss = super().training_step(model, inputs, *args, **kwargs)
@@ -226,8 +227,7 @@ class CheckpointingTrainer(Trainer):
 
     def forget_step(self) -> list[int]:
         """Return the rows that this rank took in the step that has ended, and forget them."""
-        rows = [row for batch in self._step_rows for row in batch.tolist()]
-        self._step_rows.clear()
+        rows, self._step_rows = self._step_rows, []
         return rows
 
     def no_number(self) -> str:

@@ -241,7 +241,13 @@ def _build_trainer(
     interruption: "Interruption",
 ) -> "CheckpointingTrainer":
     """Load the base's weights, partitioned as they are read, and the encoded rows."""
-    from reset_tuning.training.encoding import collate, load_encoded, pack, row_lengths
+    from reset_tuning.training.encoding import (
+        collate,
+        load_encoded,
+        pack,
+        row_lengths,
+        with_filler,
+    )
     from reset_tuning.training.order import RowOrder
     from reset_tuning.training.trainer import CheckpointingTrainer
 
@@ -253,7 +259,7 @@ def _build_trainer(
     padding = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     padded = partial(collate, pad_token_id=padding)
     rows = load_encoded(_cache(job, "train"))
-    lengths, training = row_lengths(rows), settings.training
+    lengths, training, ranks = row_lengths(rows), settings.training, arguments.world_size
     if len(rows) < training.global_batch_size and arguments.process_index == 0:
         message = "only %d rows to train on, fewer than one global batch of %d: one step an epoch"
         logger.warning(message, len(rows), training.global_batch_size)
@@ -265,10 +271,15 @@ def _build_trainer(
         adapter=settings.training.adapter,
         lengths=dict(zip(rows["row"], lengths, strict=True)),
         order=RowOrder(
-            lengths, training.global_batch_size, arguments.seed, grouped=training.group_by_length
+            lengths,
+            training.global_batch_size,
+            arguments.seed,
+            grouped=training.group_by_length,
+            # A rank that is alone takes a smaller micro-batch at the end.
+            round_size=1 if ranks == 1 else ranks * arguments.per_device_train_batch_size,
         ),
         callbacks=[interruption],
-        train_dataset=rows,
+        train_dataset=with_filler(rows),
         eval_dataset=load_encoded(_cache(job, "validation"), by_length=True),
         data_collator=pack if training.packing else padded,
         evaluation_collator=padded,
@@ -346,7 +357,7 @@ def _report(trainer: "CheckpointingTrainer", geometry: BatchGeometry) -> dict[st
         "steps": trainer.state.global_step,
         "best_step": trainer.history.best_step,
         "base_commit": getattr(trainer.model.config, "_commit_hash", None),
-        "train_rows": len(trainer.train_dataset),
+        "train_rows": len(trainer.lengths),
         "train_tokens": tokens,
         "training_seed": trainer.args.seed,
         "train_seconds": round(seconds, 3),

@@ -38,6 +38,19 @@ def test_seeds_and_epochs_have_orders_of_their_own() -> None:
     assert len({*orders, tuple(order)}) == 3
 
 
+@given(LENGTHS, st.integers(1, 40), st.integers(1, 20), st.booleans())
+def test_the_last_round_of_an_epoch_is_filled_up_behind_its_rows(
+    lengths: list[int], batch: int, round_size: int, grouped: bool
+) -> None:
+    plain = list(RowOrder(lengths, batch, 7, grouped=grouped))
+    order = RowOrder(lengths, batch, 7, grouped=grouped, round_size=round_size)
+    filled = list(order)
+    assert filled[: len(plain)] == plain
+    assert set(filled[len(plain) :]) <= {len(lengths)}  # the number of the row that holds nothing
+    assert len(filled) == len(order) and len(filled) % round_size == 0
+    assert len(filled) - len(plain) < round_size
+
+
 def padding(lengths: list[int], rows: list[int], size: int) -> float:
     padded = sum(
         len(batch) * max(lengths[row] for row in batch) for batch in batches_of(rows, size)
