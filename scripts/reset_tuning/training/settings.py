@@ -241,6 +241,11 @@ def _check_ranges(settings: RunSettings, path: Path) -> None:
     checks["packing needs attention flash_attention_2 or sdpa"] = (
         not training.packing or settings.attention in ("flash_attention_2", "sdpa")
     )
+    # DeepSpeed keeps fp32 weights beside those in bf16, and peft keeps its adapters in fp32.
+    # Without them bf16 would round most updates away.
+    checks["dtype bfloat16 needs training.deepspeed or an adapter: choose float32 without"] = (
+        settings.dtype != "bfloat16" or bool(training.deepspeed) or training.adapter is not None
+    )
     adapter = training.adapter or AdapterSettings(rank=1, alpha=1.0)
     checks["adapter needs a rank of at least 1, a positive alpha and a dropout below 1"] = (
         adapter.rank >= 1 and adapter.alpha > 0 and 0 <= adapter.dropout < 1

@@ -79,6 +79,15 @@ def test_bad_settings_are_one_sentence(tmp_path: Path, change: dict, words: str)
     assert str(path) in str(error.value)
 
 
+def test_bfloat16_needs_something_that_keeps_float32_weights(tmp_path: Path) -> None:
+    """At the paper's rate of 2e-6 most updates are lost when a weight has eight bits."""
+    path = tmp_path / "run.json"
+    with pytest.raises(InputError, match="dtype bfloat16 needs training.deepspeed"):
+        read_settings(write_settings(path, dtype="bfloat16", deepspeed=None))
+    for changes in ({}, {"deepspeed": None, "adapter": {"rank": 4, "alpha": 8}}):
+        read_settings(write_settings(path, dtype="bfloat16", **changes))
+
+
 def test_a_missing_key_and_a_broken_file_are_named(tmp_path: Path) -> None:
     path = write_settings(tmp_path / "run.json")
     settings = json.loads(path.read_text())

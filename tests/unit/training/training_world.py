@@ -90,7 +90,9 @@ def mixture_rows(count: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def write_settings(path: Path, *, max_length: int = 64, **training: Any) -> Path:
+def write_settings(
+    path: Path, *, max_length: int = 64, dtype: str = "float32", **training: Any
+) -> Path:
     """Write runs/<run>.json with some training keys changed."""
     settings = {
         "run": "toy",
@@ -98,7 +100,7 @@ def write_settings(path: Path, *, max_length: int = 64, **training: Any) -> Path
         "data": {"mixture": "toy"},
         "training": TRAINING | training,
         "max_length": max_length,
-        "dtype": "float32",
+        "dtype": dtype,
         "attention": "sdpa",
     }
     path.write_text(json.dumps(settings))
