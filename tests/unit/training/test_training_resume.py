@@ -7,9 +7,11 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+import torch
 from runs import (
     ALWAYS,
     Interrupt,
@@ -23,12 +25,13 @@ from runs import (
     train,
     train_until,
 )
+from safetensors.torch import load_file
 from training_world import mixture_rows, write_settings
 
 import launch_training
 from reset_tuning.errors import InputError
 from reset_tuning.tables import read_table, write_table
-from reset_tuning.training import provenance
+from reset_tuning.training import launch, provenance
 from reset_tuning.training.checkpoints import MODEL_FILES
 from reset_tuning.training.state import (
     complete_state,
@@ -42,10 +45,20 @@ pytestmark = pytest.mark.slow
 FILES = MODEL_FILES.values()
 
 
-def stop_by_limit(world: Path, target: Path, settings: Path | None = None) -> Path:
+# A rank that partitions a tiny model as it would a large one.
+_RANK_OF_A_LARGE_MODEL = """
+import os, runpy, sys
+sys.path.insert(0, os.path.dirname({worker!r}))
+from reset_tuning.training import distributed
+distributed.WHOLE_MODEL_PARAMETERS = 0
+runpy.run_path({worker!r}, run_name="__main__")
+"""
+
+
+def stop_by_limit(world: Path, target: Path, settings: Path | None = None, **launch: int) -> Path:
     """Let a training meet its time limit after its first step; return the state it leaves."""
     with pytest.raises(InputError, match="stopped by its time limit after step 1 of 12"):
-        train(world, target, settings, runtime=0.0001)
+        train(world, target, settings, runtime=0.0001, **launch)
     assert not (target / "history.csv").exists()
     state = last_state(target / "trainer")
     assert state is not None
@@ -135,6 +148,24 @@ def test_two_ranks_stop_at_one_step_and_survive_the_loss_of_one(
     stopped_after(log)
     train(**job)
     assert_same(target, train(world, tmp_path / "uninterrupted", **two))
+
+
+def test_the_full_size_configuration_goes_on_to_the_same_bytes(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bf16, two ranks, parameters partitioned, activations recomputed."""
+    worker = tmp_path / "train_model.py"
+    worker.write_text(_RANK_OF_A_LARGE_MODEL.format(worker=str(launch.WORKER)))
+    monkeypatch.setattr(launch, "WORKER", worker)
+    job: dict[str, Any] = {
+        "settings": write_settings(tmp_path / "run.json", dtype="bfloat16"),
+        **{"cpu_ranks": 2, "micro_batch_size": 2, "gradient_checkpointing": 1},
+    }
+    expected = train(world, tmp_path / "uninterrupted", **job)
+    weights = load_file(expected / "last" / "model.safetensors")
+    assert {weight.dtype for weight in weights.values()} == {torch.bfloat16}
+    stop_by_limit(world, tmp_path / "seed-1", **job)
+    assert_same(train(world, tmp_path / "seed-1", **job), expected)
 
 
 def test_a_state_of_other_settings_is_set_aside(
