@@ -10,7 +10,9 @@ from transformers import PreTrainedModel, TrainingArguments
 # Dense bf16 operations per second, from NVIDIA's data sheets; the first name that fits counts.
 _PEAKS = {
     "B200": 2250e12,
+    "H200 NVL": 835.5e12,  # the sheets give 1,671e12, with sparsity
     "H200": 989e12,
+    "H100 NVL": 835.5e12,
     "H100 PCIe": 756e12,
     "H100": 989e12,
     "A100": 312e12,

@@ -344,6 +344,8 @@ def test_speed_counts_training_alone_and_knows_peaks() -> None:
     assert speed.seconds == 20.0
     assert peak_operations("NVIDIA H100 PCIe") == 756e12
     assert peak_operations("NVIDIA H200") == 989e12
+    assert peak_operations("NVIDIA H100 80GB HBM3") == 989e12
+    assert peak_operations("NVIDIA H200 NVL") == peak_operations("NVIDIA H100 NVL") == 835.5e12
     assert peak_operations("GeForce") is None
     assert peak_operations(None) is None
 
