@@ -1,5 +1,6 @@
 """The plan and the preflight at full size: what they say, and that nothing depends on them."""
 
+from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pandas as pd
@@ -60,6 +61,16 @@ def test_a_target_that_does_not_exist_is_told(tree: Path) -> None:
     done = run_snakemake(tree, "plan", "--cores", "1", "--config", "plan={target: nowhere}")
     assert done.returncode != 0
     assert "nowhere cannot be planned" in done.stdout and "Traceback" not in done.stdout
+
+
+def test_a_killed_run_can_be_planned(tmp_path: Path) -> None:
+    """Snakemake remembers files that a job had begun; every profile has them made again."""
+    tree, target = copy_tree(tmp_path / "workflow"), "results/paper/runs/mtl.json"
+    assert run_snakemake(tree, target, "--cores", "1").returncode == 0
+    begun = tree / ".snakemake" / "incomplete" / urlsafe_b64encode(target.encode()).decode()
+    begun.parent.mkdir(exist_ok=True)
+    begun.write_text('{"external_jobid": null}')
+    assert plan(tree, "--config", f"plan={{target: {target}}}").loc["resolve_run", "jobs"] == 1
 
 
 def test_nothing_depends_on_plan_or_preflight(tree: Path) -> None:

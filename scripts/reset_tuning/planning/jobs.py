@@ -86,6 +86,7 @@ def dry_run(
             *(sys.executable, "-m", "snakemake", *targets, "--dry-run", "--nocolor"),
             *("--snakefile", str(snakefile), "--configfile", str(configuration)),
             *("--rerun-triggers", *_RERUN_TRIGGERS),
+            "--rerun-incomplete",  # as every profile says: a plan is for a killed run as well
         ]
         if settings := [
             f"{rule}:{name}={value}"
