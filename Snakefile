@@ -53,6 +53,7 @@ onstart:
 
 onsuccess:
     say_what_scores_mean()
+    show_verdicts()
 
 
 localrules:

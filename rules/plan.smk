@@ -9,6 +9,7 @@ rule plan:
     """Say what is left to do for plan.target: jobs, GPU-hours, disk, tokens, dollars, detectable effects."""
     log:
         "<logs>/plan.log",
+    retries: 0  # of a profile would ask again for the same verdict
     conda:
         "../envs/plan.yaml"
     threads: 1
@@ -29,6 +30,7 @@ rule preflight:
     """Check GPUs, bfloat16, disk, models, data, judges' keys and versions; the profile says where."""
     log:
         "<logs>/preflight.log",
+    retries: 0  # of a profile would ask again for the same verdict
     conda:
         "../envs/plan.yaml"
     threads: 1

@@ -38,6 +38,16 @@ def test_two_experiments_from_one_clone_run_at_once(
         assert (clone.folder / mine).read_bytes() == (clone.folder / other).read_bytes()
 
 
+def test_verdicts_of_a_node_are_seen_where_snakemake_runs(clone: Clone, cluster: Cluster) -> None:
+    done = clone.snakemake("preflight")
+    done.succeeded()
+    assert len(re.findall(r" GPUs .*CPU", done.output)) == 1
+    refused = clone.snakemake("preflight", "--config", "launch={cpu_ranks: 0}")
+    assert refused.status == 1
+    assert re.search(r" GPUs .*FAILED.*0 of 8 GPUs are seen", refused.output)
+    assert len(cluster.jobs_of(clone.folder, "preflight")) == 2  # none is tried again
+
+
 def test_three_parts_make_the_same_bytes_as_one_run(clone: Clone, cluster: Cluster) -> None:
     rows = "results/mini/mixtures/all/train.parquet"
     expected = digests(clone, rows, *SPLITS)

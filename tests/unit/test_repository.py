@@ -87,7 +87,8 @@ def test_tables_and_configuration_start_without_heavy_packages() -> None:
 
 def test_retries_stand_only_in_profiles_and_no_profile_is_loaded_unasked() -> None:
     rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
-    assert "retries:" not in rules
+    # None at all is no number of them: a verdict of plan and preflight is asked for once.
+    assert set(re.findall(r"retries: *(\S+)", rules)) == {"0"}
     assert not (ROOT / "profiles" / "default").exists()
     for profile in (ROOT / "profiles").glob("*/profile.yaml"):
         assert yaml.safe_load(profile.read_text())["rerun-triggers"] == ["mtime", "params", "input"]

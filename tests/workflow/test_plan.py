@@ -57,6 +57,17 @@ def test_a_limit_fails_with_one_sentence(tree: Path) -> None:
     assert "gpu_hours 5" in error and "judge_dollars 1" in error
 
 
+@pytest.mark.parametrize(
+    ("rule", "refused"), [("plan", "above plan.limits"), ("preflight", "checks failed")]
+)
+def test_a_verdict_is_asked_for_once(tree: Path, rule: str, refused: str) -> None:
+    """A profile's retries are for jobs that may succeed the next time."""
+    limits = ("--config", "plan={limits: {gpu_hours: 5}}")
+    done = run_snakemake(tree, rule, "-c1", "--retries", "2", *limits, HF_HUB_OFFLINE="1")
+    assert done.returncode != 0 and refused in done.stdout
+    assert "Trying to restart job" not in done.stdout
+
+
 def test_a_target_that_does_not_exist_is_told(tree: Path) -> None:
     done = run_snakemake(tree, "plan", "--cores", "1", "--config", "plan={target: nowhere}")
     assert done.returncode != 0
