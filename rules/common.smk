@@ -19,7 +19,7 @@ from reset_tuning.data.fetch import local_files
 from reset_tuning.data.readers import check_formats
 from reset_tuning.errors import InputError
 from reset_tuning.experiment import MODEL_FILES, Experiment, Weights
-from reset_tuning.files import read_yaml
+from reset_tuning.files import is_of_tokenizer, model_files_in, read_yaml
 from reset_tuning.planning.jobs import record_jobs
 from reset_tuning.planning.models import ModelSizes
 from reset_tuning.slurm import (
@@ -98,8 +98,22 @@ def model_files(model):
     entry = config["models"][model]
     if "hub" in entry:
         return []
-    folder = entry.get("path", f"<results>/models/{model}")
-    return [f"{folder}/{name}" for name in MODEL_FILES]
+    if "path" in entry:
+        return folder_files(f"models.{model}.path", entry["path"])
+    return [f"<results>/models/{model}/{name}" for name in MODEL_FILES]
+
+
+def folder_files(key, folder):
+    """Return the files of a model's folder that a key of the configuration names."""
+    try:
+        return [str(path) for path in model_files_in(Path(folder))]
+    except InputError as error:
+        raise WorkflowError(f"config: {key}: {error}.") from None
+
+
+def tokenizer_files(model):
+    """Return what the tokenizer of an untrained model is read from."""
+    return [path for path in model_files(model) if is_of_tokenizer(path)]
 
 
 def weights_files(weights):

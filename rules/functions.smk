@@ -43,7 +43,7 @@ def mixture_files(wildcards):
 
 
 def mixture_tokenizer_files(wildcards):
-    return model_files(tokenizer_model(wildcards.mixture))[1:]
+    return tokenizer_files(tokenizer_model(wildcards.mixture))
 
 
 def mixture_tokenizer_path(wildcards, input):
@@ -65,7 +65,7 @@ def mixture_outputs(name):
 
 
 def statistics_tokenizer_files(wildcards):
-    return model_files(tokenizer_model(used_mixtures()[0]))[1:]
+    return tokenizer_files(tokenizer_model(used_mixtures()[0]))
 
 
 def statistics_tokenizer_path(wildcards, input):
@@ -308,9 +308,10 @@ def metric_means(key):
 
 
 def nli_files(wildcards):
-    """The files of an NLI model in the repository; one on a hub is named by the spec."""
-    folder = Path(config["metrics"][wildcards.metric]["model"])
-    return [str(folder / name) for name in MODEL_FILES] if folder.is_dir() else []
+    """The files of an NLI model in a folder; one on a hub is named by the spec."""
+    model = config["metrics"][wildcards.metric]["model"]
+    key = f"metrics.{wildcards.metric}.model"
+    return folder_files(key, model) if Path(model).is_dir() else []
 
 
 # ---------------------------------------------------------------- select
@@ -340,7 +341,7 @@ def selection_model(wildcards):
 
 
 def selection_tokenizer_files(wildcards):
-    return model_files(selection_model(wildcards))[1:]
+    return tokenizer_files(selection_model(wildcards))
 
 
 def selection_tokenizer_path(wildcards, input):

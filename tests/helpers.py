@@ -1,5 +1,6 @@
 """Shared pieces of the tests: the repository, a scratch copy of it, Snakemake as people run it."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -63,3 +64,20 @@ def planned_jobs(output: str) -> dict[str, int]:
             break
     jobs.pop("total", None)
     return jobs
+
+
+def in_parts(model: Path, target: Path) -> Path:
+    """Copy a model as hubs hold large ones: weights in two files and the list of what is where."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(model, target, ignore=shutil.ignore_patterns("*.safetensors"))
+    tensors = sorted(load_file(model / "model.safetensors").items())
+    where = {}
+    for part in (0, 1):
+        name = f"model-0000{part + 1}-of-00002.safetensors"
+        save_file(dict(tensors[part::2]), target / name, {"format": "pt"})
+        where |= {key: name for key, _ in tensors[part::2]}
+    (target / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": where})
+    )
+    return target

@@ -12,11 +12,16 @@ from typing import Any
 
 import yaml
 
+from reset_tuning.errors import InputError
+
 # libyaml's, where PyYAML was built with it: ten times as fast.
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CHUNK = 1 << 20
 # Weights, configuration and tokenizer: what transformers and vLLM read of a model's folder.
-_OF_A_MODEL = (".safetensors", ".bin", ".json", ".model", ".txt")
+_BESIDE_WEIGHTS = (".json", ".model", ".txt")
+_OF_A_MODEL = (".safetensors", ".bin", *_BESIDE_WEIGHTS)
+# Weights as transformers looks for them, whole or in parts: the first kind that is there is loaded.
+_WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
 
 
 @contextmanager
@@ -71,6 +76,33 @@ def read_text(path: Path) -> str:
 def read_yaml(path: Path) -> Any:
     """Return the content of a YAML file of the repository."""
     return yaml.load(path.read_text(encoding="utf-8"), YAML_LOADER)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files with the weights of a model's folder; none of a folder that has none."""
+    kinds = (sorted(folder.glob(pattern)) for pattern in _WEIGHTS)
+    return next((files for files in kinds if files), [])
+
+
+def model_files_in(folder: Path) -> list[Path]:
+    """Return weights, configuration and tokenizer of a folder; raise InputError without a model."""
+    weights = weight_files(folder)
+    if not weights or not (folder / "config.json").exists():
+        found = "holds no model" if folder.is_dir() else "is no folder"
+        raise InputError(
+            f"{folder} {found}; expected are config.json, the tokenizer's files and "
+            f"{' or '.join(_WEIGHTS)}"
+        )
+    return weights + sorted(path for path in folder.iterdir() if path.suffix in _BESIDE_WEIGHTS)
+
+
+def is_of_tokenizer(path: str) -> bool:
+    """Say whether a file of a model is no weights, nor the list of their parts.
+
+    >>> [is_of_tokenizer(name) for name in ("model.safetensors", "config.json")]
+    [False, True]
+    """
+    return path.endswith(_BESIDE_WEIGHTS) and not path.endswith(".index.json")
 
 
 def describe_model(files: Iterable[Path], model_path: str) -> list[str]:

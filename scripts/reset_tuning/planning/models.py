@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from reset_tuning.files import weight_files
+
 BYTES_OF = {"bfloat16": 2, "float32": 4}
 _SIZE = re.compile(r"(?:^|[-_.])(?:(\d+)x)?(\d+(?:\.\d+)?)([bm])(?:$|[-_.])", re.IGNORECASE)
 _UNKNOWN_PARAMETERS = 7e9
@@ -23,15 +25,46 @@ class ModelSizes:
     def parameters(self, model: str) -> float:
         """Return the number of parameters of a model of the config."""
         entry = self._models[model]
-        if "path" in entry:
-            return parameters_of(Path(entry["path"]) / "model.safetensors")
         if "build" in entry:
             return _built(entry["build"])
-        return self._known.get(entry["hub"]) or named_size(entry["hub"]) or _UNKNOWN_PARAMETERS
+        if "path" in entry:
+            return _size(Path(entry["path"]), entry["path"])
+        return self._known.get(entry["hub"]) or _size(None, entry["hub"])
 
     def weight_bytes(self, model: str) -> float:
         """Return the bytes of one set of a model's weights as they are trained and saved."""
         return self.parameters(model) * BYTES_OF[self._models[model]["dtype"]]
+
+
+def model_size(source: str) -> float:
+    """Return the parameters of a folder or of a hub model, which may be in this machine's cache."""
+    folder = Path(source)
+    return _size(folder if folder.is_dir() else cached_folder(source), source)
+
+
+def _size(folder: Path | None, name: str) -> float:
+    """Return the parameters of the weights in a folder, or else those that a name tells."""
+    weights = weight_files(folder) if folder else []
+    if weights and weights[0].suffix == ".safetensors":
+        return sum(map(parameters_of, weights))
+    if weights:
+        return sum(path.stat().st_size for path in weights) / _bytes_of_values(weights[0].parent)
+    return named_size(name) or _UNKNOWN_PARAMETERS
+
+
+def _bytes_of_values(folder: Path) -> int:
+    """Return how many bytes a model's files have for a parameter, of its configuration."""
+    config = json.loads((folder / "config.json").read_text())
+    # float32 is what transformers leaves unsaid.
+    return 4 if config.get("dtype", config.get("torch_dtype", "float32")) == "float32" else 2
+
+
+def cached_folder(identifier: str) -> Path | None:
+    """Return where this machine's cache has a hub model, or None."""
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(identifier, "config.json")
+    return Path(cached).parent if isinstance(cached, str) else None
 
 
 def parameters_of(weights: Path) -> float:

@@ -17,9 +17,10 @@ from typing import Any
 
 from reset_tuning.errors import InputError
 from reset_tuning.experiment import Experiment
+from reset_tuning.files import model_files_in, weight_files
 from reset_tuning.judging.server import read_key
 from reset_tuning.planning.disk import MOST_STATES, training_need
-from reset_tuning.planning.models import BYTES_OF, ModelSizes, parameters_of
+from reset_tuning.planning.models import BYTES_OF, ModelSizes, cached_folder, model_size
 from reset_tuning.planning.text import aligned
 
 OK, WARNING, FAILED = "ok", "warning", "FAILED"
@@ -29,7 +30,6 @@ GPU_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 MODEL_PACKAGES = ("torch", "transformers", "tokenizers")
 TRAINING_PACKAGES = (*MODEL_PACKAGES, "accelerate", "deepspeed", "datasets")
 _HUB_SECONDS = 5.0
-_WEIGHTS = (".safetensors", ".bin")
 # In a process of its own: asking for a capability makes a context that holds memory on every GPU.
 _PROBE = """
 import json, torch
@@ -129,8 +129,8 @@ def require_for_training(
         model_check("base", base),
         version_check(TRAINING_PACKAGES),
     ]
-    if (weights := Path(base) / "model.safetensors").exists():
-        checks.append(training_disk_check(output, parameters_of(weights), dtype))
+    if Path(base).is_dir():
+        checks.append(training_disk_check(output, model_size(base), dtype))
     require(checks)
 
 
@@ -209,21 +209,22 @@ def disk_check(folder: Path, need: float, what: str) -> Check:
 
 def model_check(label: str, source: str) -> Check:
     """Return whether the files of a model can be had: a folder, the hub's cache, or the hub."""
-    folder = Path(source)
-    if folder.is_dir():
-        has_weights = any(path.suffix in _WEIGHTS for path in folder.iterdir())
-        if has_weights:
-            return Check(label, OK, f"in {source}")
-        return Check(label, FAILED, f"{source} holds no weights ({' or '.join(_WEIGHTS)})")
-    return _hub_check(label, source)
+    return _folder_check(label, source) if Path(source).is_dir() else _hub_check(label, source)
+
+
+def _folder_check(label: str, folder: str) -> Check:
+    try:
+        model_files_in(Path(folder))
+    except InputError as error:
+        return Check(label, FAILED, str(error))
+    return Check(label, OK, f"in {folder}")
 
 
 def _hub_check(label: str, identifier: str) -> Check:
-    from huggingface_hub import HfApi, constants, try_to_load_from_cache
+    from huggingface_hub import HfApi, constants
 
-    cached = try_to_load_from_cache(identifier, "config.json")
-    if isinstance(cached, str):
-        if any(path.suffix in _WEIGHTS for path in Path(cached).parent.iterdir()):
+    if folder := cached_folder(identifier):
+        if weight_files(folder):
             return Check(label, OK, f"{identifier} in the cache {constants.HF_HUB_CACHE}")
         found = f"only parts of {identifier} are in the cache {constants.HF_HUB_CACHE}"
     else:
@@ -344,8 +345,10 @@ def experiment_checks(
         entry = config["models"][name]
         if "build" in entry:
             checks.append(Check(f"model {name}", OK, "made by the workflow"))
+        elif "path" in entry:
+            checks.append(_folder_check(f"model {name}", entry["path"]))
         else:
-            checks.append(model_check(f"model {name}", entry.get("path") or entry["hub"]))
+            checks.append(_hub_check(f"model {name}", entry["hub"]))
     for name, metric in config["metrics"].items():
         if "model" in metric:
             checks.append(model_check(f"metric {name}", metric["model"]))

@@ -1,5 +1,6 @@
 """Rows, tokens and draws of the paper, by hand."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -7,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from helpers import in_parts
 from reset_tuning.planning.expectations import ASSUMED, MEASURED, Expectations, Rows, together
-from reset_tuning.planning.models import ModelSizes, named_size, parameters_of
+from reset_tuning.planning.models import ModelSizes, model_size, named_size, parameters_of
 from reset_tuning.planning.work import ENTAILED_KINDS, Workload
 
 
@@ -166,3 +168,15 @@ def test_sizes_of_models_from_files_tables_and_names(config: dict) -> None:
     assert named_size("mistralai/Mixtral-8x7B-v0.1") == 56e9  # all experts, at most
     assert named_size("gpt2") is None
     assert 5e5 < parameters_of(Path("resources/mini/base/model.safetensors")) < 1e6
+
+
+def test_the_size_of_weights_in_parts_and_of_the_old_format(config: dict, tmp_path: Path) -> None:
+    base = Path("resources/mini/base")
+    whole = parameters_of(base / "model.safetensors")
+    parts, old = in_parts(base, tmp_path / "parts"), tmp_path / "old"
+    shutil.copytree(base, old, ignore=shutil.ignore_patterns("*.safetensors"))
+    (old / "pytorch_model-00001-of-00001.bin").write_bytes(bytes(4000))
+    models = {name: {"path": str(path)} for name, path in (("parts", parts), ("old", old))}
+    sizes = ModelSizes(models, {})
+    assert sizes.parameters("parts") == model_size(str(parts)) == whole
+    assert sizes.parameters("old") == 2000  # of bfloat16, says its configuration
