@@ -124,14 +124,14 @@ def require_for_training(
     `gpus` are those of one node. Raises InputError when something is missing.
     """
     dtype = json.loads(settings.read_text())["dtype"]
-    checks = [
-        *gpu_checks(visible_devices(), gpus, [dtype], cpu_ranks=cpu_ranks),
-        model_check("base", base),
-        version_check(TRAINING_PACKAGES),
-    ]
-    if Path(base).is_dir():
-        checks.append(training_disk_check(output, model_size(base), dtype))
-    require(checks)
+    require(
+        [
+            *gpu_checks(visible_devices(), gpus, [dtype], cpu_ranks=cpu_ranks),
+            model_check("base", base),
+            version_check(TRAINING_PACKAGES),
+            training_disk_check(output, model_size(base), dtype),
+        ]
+    )
 
 
 def training_disk_check(folder: Path, parameters: float, dtype: str) -> Check:

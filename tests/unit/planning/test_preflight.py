@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reset_tuning.errors import InputError
-from reset_tuning.planning import preflight
+from reset_tuning.planning import models, preflight
 from reset_tuning.planning.preflight import (
     FAILED,
     OK,
@@ -19,6 +19,7 @@ from reset_tuning.planning.preflight import (
     model_check,
     require,
     require_for_model,
+    require_for_training,
     source_check,
     training_disk_check,
     version_check,
@@ -170,3 +171,21 @@ def test_a_job_of_a_gpu_experiment_stops_where_there_is_none(
     require_for_model("resources/mini/base", "float32", gpus=1, cpu_ranks=1)
     with pytest.raises(InputError, match="0 of 1 GPUs are seen"):
         require_for_model("resources/mini/base", "float32", gpus=1, cpu_ranks=0)
+
+
+def test_a_training_of_a_hub_model_needs_disk_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its weights count where the cache has them; else its name says how large it is."""
+    settings = tmp_path / "run.json"
+    settings.write_text('{"dtype": "bfloat16"}')
+    monkeypatch.setattr(preflight, "model_check", lambda label, source: Check(label, OK, source))
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: type("U", (), {"free": 1e9})())
+
+    def train(base: str) -> None:
+        require_for_training(base, settings, tmp_path / "trainer", gpus=0, cpu_ranks=1)
+
+    with pytest.raises(InputError, match="a training needs 238 GB"):
+        train("lmsys/vicuna-7b-v1.3")
+    monkeypatch.setattr(models, "cached_folder", lambda _: Path("resources/mini/base"))
+    train("lmsys/vicuna-7b-v1.3")
