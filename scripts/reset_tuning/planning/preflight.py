@@ -240,15 +240,19 @@ def _hub_check(label: str, identifier: str) -> Check:
     return Check(label, OK, f"{identifier} on the hub, to be fetched")
 
 
-def version_check(packages: Iterable[str] | None = None, lock: Path = LOCK) -> Check:
-    """Return whether installed packages are those of the lock: all of it, or those named."""
+def version_check(needed: Iterable[str], lock: Path = LOCK, *, whole: bool = False) -> Check:
+    """Return whether installed packages are those of the lock: the `needed` ones, or the `whole`.
+
+    A needed one that is missing fails. Under conda the others have environments of their own.
+    """
     if not lock.exists():
         return Check("versions", WARNING, f"{lock} is not there to compare with")
     locked = dict(_locked(lock))
-    wanted = {_canonical(name) for name in packages} if packages is not None else set(locked)
+    wanted = {_canonical(name) for name in needed}
+    compared = set(locked) if whole else wanted & set(locked)
     other = []
     absent = []
-    for name in sorted(wanted & set(locked)):
+    for name in sorted(compared):
         try:
             installed = importlib.metadata.version(name).split("+")[0]
         except importlib.metadata.PackageNotFoundError:
@@ -256,12 +260,11 @@ def version_check(packages: Iterable[str] | None = None, lock: Path = LOCK) -> C
             continue
         if installed != locked[name]:
             other.append(f"{name} {installed} in place of {locked[name]}")
-    equal = len(wanted & set(locked)) - len(other) - len(absent)
-    text = f"{equal} packages as in {lock.name}"
+    if missing := [name for name in absent if name in wanted]:
+        return Check("versions", FAILED, f"{', '.join(missing)} not installed: see {lock.name}")
+    text = f"{len(compared) - len(other) - len(absent)} packages as in {lock.name}"
     if absent:
         text += f", {len(absent)} of it not in this environment"
-    if packages is not None and absent:
-        return Check("versions", FAILED, f"{', '.join(absent)} not installed: see {lock.name}")
     if other:
         return Check("versions", WARNING, f"{text}; others: {', '.join(other)}")
     return Check("versions", OK, text)
@@ -340,7 +343,7 @@ def experiment_checks(
     dtypes = {config["models"][name]["dtype"] for name in models}
     checks = gpu_checks(visible_devices(), gpus, sorted(dtypes), cpu_ranks=cpu_ranks)
     checks.append(_disk_check(experiment, results, models))
-    checks.append(version_check())
+    checks.append(version_check(TRAINING_PACKAGES, whole=True))
     for name in models:
         entry = config["models"][name]
         if "build" in entry:

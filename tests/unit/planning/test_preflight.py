@@ -10,6 +10,7 @@ from reset_tuning.planning import models, preflight
 from reset_tuning.planning.preflight import (
     FAILED,
     OK,
+    TRAINING_PACKAGES,
     WARNING,
     Check,
     Devices,
@@ -122,13 +123,20 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.Monkey
 
 
 def test_versions_are_those_of_the_lock(tmp_path: Path) -> None:
-    assert version_check().verdict == OK
+    assert version_check(TRAINING_PACKAGES, whole=True).verdict == OK
     lock = tmp_path / "requirements.lock"
-    assert version_check(lock=lock).verdict == WARNING  # a copy of the workflow without it
+    assert version_check([], lock).verdict == WARNING  # a copy of the workflow without it
     lock.write_text("# a comment\nPyYAML==0.0.1\nnot_a_package==1.0\n")
-    other = version_check(lock=lock)
+    other = version_check(["PyYAML"], lock, whole=True)
     assert other.verdict == WARNING and "in place of 0.0.1" in other.detail
-    absent = version_check(["not-a-package"], lock)
+    assert "1 of it not in this environment" in other.detail
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_package_that_a_job_needs_must_be_there(tmp_path: Path, whole: bool) -> None:
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("PyYAML==0.0.1\nnot_a_package==1.0\n")
+    absent = version_check(["not-a-package"], lock, whole=whole)
     assert absent.verdict == FAILED and "not-a-package not installed" in absent.detail
 
 
