@@ -32,7 +32,7 @@ rule preflight:
         "<logs>/preflight.log",
     retries: 0  # of a profile would ask again for the same verdict
     conda:
-        "../envs/plan.yaml"
+        "../envs/train.yaml"
     threads: 1
     resources:
         gpu=8,

@@ -46,6 +46,8 @@ def test_summac_is_added_where_it_is_needed() -> None:
 def test_every_rule_with_a_script_names_an_environment() -> None:
     used = rule_environments()
     assert used["train"] == ("launch_training.py", "train")
+    # It asks torch for the GPUs, and what it says of packages is about trainings.
+    assert used["preflight"] == ("check_machine.py", "train")
     assert used["score_pool_entailment"] == ("score_outputs.py", "judge")
     assert {environment for _, environment in used.values()} == set(ENVIRONMENTS)
     assert all(canonical(name) == name for name in LOCK)
