@@ -1,5 +1,6 @@
 """The plan and the preflight at full size: what they say, and that nothing depends on them."""
 
+import re
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import pandas as pd
 import pytest
 
 from helpers import copy_tree, planned_jobs, run_snakemake
+
+# Preflight asks hosts whether they answer: here none does, and no test leaves the machine.
+OFFLINE = {"HF_HUB_OFFLINE": "1", "https_proxy": "http://127.0.0.1:9"}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +67,7 @@ def test_a_limit_fails_with_one_sentence(tree: Path) -> None:
 def test_a_verdict_is_asked_for_once(tree: Path, rule: str, refused: str) -> None:
     """A profile's retries are for jobs that may succeed the next time."""
     limits = ("--config", "plan={limits: {gpu_hours: 5}}")
-    done = run_snakemake(tree, rule, "-c1", "--retries", "2", *limits, HF_HUB_OFFLINE="1")
+    done = run_snakemake(tree, rule, "-c1", "--retries", "2", *limits, **OFFLINE)
     assert done.returncode != 0 and refused in done.stdout
     assert "Trying to restart job" not in done.stdout
 
@@ -90,11 +94,12 @@ def test_nothing_depends_on_plan_or_preflight(tree: Path) -> None:
 
 
 def test_preflight_fails_where_the_paper_cannot_run(tree: Path) -> None:
-    done = run_snakemake(tree, "preflight", "--cores", "1", HF_HUB_OFFLINE="1", OPENAI_API_KEY="")
+    done = run_snakemake(tree, "preflight", "--cores", "1", **OFFLINE, OPENAI_API_KEY="")
     assert done.returncode != 0 and "Traceback" not in done.stdout
     error, *again = [line for line in done.stdout.splitlines() if " ERROR " in line]
     assert set(again) <= {error}
     assert "checks failed" in error and "judge gpt-4" in error
+    assert re.search(r"data koala_eval +warning .* does not answer this machine", done.stdout)
 
 
 def test_thirty_seeds_are_ten_times_the_jobs(tree: Path) -> None:

@@ -3,6 +3,7 @@
 Nothing here is an input of a rule: a verdict that changes makes nothing again.
 """
 
+import http.client
 import importlib.metadata
 import json
 import logging
@@ -10,15 +11,19 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from reset_tuning.errors import InputError
 from reset_tuning.experiment import Experiment
 from reset_tuning.files import model_files_in, weight_files
-from reset_tuning.judging.server import read_key
+from reset_tuning.judging.server import endpoint_name, read_key
 from reset_tuning.planning.disk import MOST_STATES, training_need
 from reset_tuning.planning.models import BYTES_OF, ModelSizes, cached_folder, model_size
 from reset_tuning.planning.text import aligned
@@ -29,7 +34,7 @@ GPU_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 # What results depend on: of jobs that run a model, and of trainings.
 MODEL_PACKAGES = ("torch", "transformers", "tokenizers")
 TRAINING_PACKAGES = (*MODEL_PACKAGES, "accelerate", "deepspeed", "datasets")
-_HUB_SECONDS = 5.0
+_ANSWER_SECONDS = 5.0
 # In a process of its own: asking for a capability makes a context that holds memory on every GPU.
 _PROBE = """
 import json, torch
@@ -233,7 +238,7 @@ def _hub_check(label: str, identifier: str) -> Check:
     if constants.HF_HUB_OFFLINE:
         return Check(label, FAILED, f"{found} and HF_HUB_OFFLINE is set: {advice}")
     try:
-        HfApi().model_info(identifier, timeout=_HUB_SECONDS)
+        HfApi().model_info(identifier, timeout=_ANSWER_SECONDS)
     except Exception as error:  # its many errors and those of its HTTP library
         reason = f"the hub gives none ({type(error).__name__})"
         return Check(label, FAILED, f"{found} and {reason}: {advice}")
@@ -284,6 +289,32 @@ def _canonical(name: str) -> str:
 # ---------------------------------------------------------------- judges and data
 
 
+def _answer_check(label: str, url: str, found: str) -> Check:
+    """Return `found` as it is when the host of an address answers, else as a warning.
+
+    A warning only: judges are asked and files fetched where Snakemake runs, which may be elsewhere.
+    """
+    parts = urlsplit(url)
+    host = f"{parts.scheme}://{parts.netloc}"
+    if answers(host):
+        return Check(label, OK, found)
+    advice = "it must answer the one where Snakemake runs"
+    return Check(label, WARNING, f"{found}, but {host} does not answer this machine: {advice}")
+
+
+@cache
+def answers(host: str) -> bool:
+    """Say whether anything answers at a host, whatever it says."""
+    try:
+        request = urllib.request.Request(host, method="HEAD")
+        urllib.request.urlopen(request, timeout=_ANSWER_SECONDS).close()
+    except (urllib.error.HTTPError, http.client.HTTPException):
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def judge_check(judge: str, spec: Mapping[str, Any], environment: Mapping[str, str]) -> Check:
     """Return whether a judge can be asked: its key is there, or it needs none."""
     label, variable = f"judge {judge}", spec.get("api_key_variable")
@@ -292,12 +323,12 @@ def judge_check(judge: str, spec: Mapping[str, Any], environment: Mapping[str, s
     if spec.get("server"):
         return Check(label, OK, "a server that the job starts")
     if not variable:
-        return Check(label, OK, "asks for no key")
+        return _answer_check(label, endpoint_name(spec), "asks for no key")
     try:
         read_key(variable, f"the judge {judge}", environment)
     except InputError as error:
         return Check(label, FAILED, str(error))
-    return Check(label, OK, f"its key is in {variable}")
+    return _answer_check(label, endpoint_name(spec), f"its key is in {variable}")
 
 
 def source_check(dataset: str, source: Mapping[str, Any], raw: Path) -> Check:
@@ -315,12 +346,21 @@ def source_check(dataset: str, source: Mapping[str, Any], raw: Path) -> Check:
         except InputError as error:
             return Check(label, FAILED, str(error))
         return Check(label, OK, f"{sum(map(len, files.values()))} local files")
-    place = source.get("id") or "its addresses"
-    if os.environ.get("HF_HUB_OFFLINE") and source["type"] == "hub":
+    return _fetched_check(label, source)
+
+
+def _fetched_check(label: str, source: Mapping[str, Any]) -> Check:
+    from huggingface_hub import constants
+
+    if source["type"] == "url":
+        address = next(file["url"] for files in source["files"].values() for file in files)
+        return _answer_check(label, address, "to be fetched from its addresses")
+    place = source["id"]
+    if os.environ.get("HF_HUB_OFFLINE"):
         advice = "unset it, or copy the raw folder from a machine with internet"
         found = f"{place} cannot be fetched while HF_HUB_OFFLINE is set"
         return Check(label, FAILED, f"{found}: {advice}")
-    return Check(label, OK, f"to be fetched from {place}")
+    return _answer_check(label, constants.ENDPOINT, f"to be fetched from {place}")
 
 
 def _size(count: float) -> str:

@@ -1,6 +1,9 @@
 """What a machine must have: verdicts and sentences, without any GPU."""
 
 import logging
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -28,6 +31,22 @@ from reset_tuning.planning.preflight import (
 
 EIGHT = Devices(("A100",) * 8, has_bfloat16=True)
 TWO_OLD = Devices(("V100",) * 2, has_bfloat16=False)
+
+
+@pytest.fixture(autouse=True)
+def _internet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every host answers but loopback, which is asked: no test leaves the machine."""
+    ask = preflight.answers
+    monkeypatch.setattr(preflight, "answers", lambda host: "127.0.0.1" not in host or ask(host))
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """An address of this machine that answers 501 to all, as one whose root has no page."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+        server.shutdown()
 
 
 def verdicts(checks: list[Check]) -> list[str]:
@@ -162,6 +181,17 @@ def test_data_is_there_or_can_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("RESET_RAW_DIR", str(tmp_path))
     local = {"type": "local", "directory": "nowhere", "files": {"test": ["*.json"]}}
     assert source_check("bioasq", local, tmp_path).verdict == FAILED
+
+
+def test_what_does_not_answer_is_a_warning(address: str, tmp_path: Path) -> None:
+    nobody = "http://127.0.0.1:9/v1"
+    assert judge_check("own", {"base_url": address}, {}).verdict == OK
+    silent = judge_check("own", {"base_url": nobody}, {})
+    assert silent.verdict == WARNING and "http://127.0.0.1:9 does not answer" in silent.detail
+    assert judge_check("own", {"base_url": nobody, "mode": "replay"}, {}).verdict == OK
+    for url, expected in ((f"{address}/a.json", OK), (nobody, WARNING)):
+        source = {"type": "url", "files": {"test": [{"url": url}]}}
+        assert source_check("koala_eval", source, tmp_path).verdict == expected
 
 
 def test_a_failed_check_is_one_sentence_after_the_table(caplog: pytest.LogCaptureFixture) -> None:
