@@ -6,7 +6,7 @@ from importlib.metadata import version
 import pytest
 import yaml
 
-from environments import ENVIRONMENTS, LOCK, canonical, pins_of, rule_environments
+from environments import ENVIRONMENTS, LOCK, canonical, packages_of, pins_of, rule_environments
 from helpers import ROOT
 
 SUMMAC = re.search(r"summac==[\d.]+", (ROOT / "Makefile").read_text()).group()
@@ -41,6 +41,13 @@ def test_containers_install_the_lock_on_the_same_python() -> None:
 def test_summac_is_added_where_it_is_needed() -> None:
     added = (ROOT / "envs" / "judge.post-deploy.sh").read_text()
     assert f"--no-deps {SUMMAC}" in added
+
+
+def test_a_tokenizer_without_tokenizer_json_can_be_read_wherever_one_is() -> None:
+    """Transformers makes a fast one of tokenizer.model, by packages that it does not require."""
+    for rule in ("build_mixture", "tabulate_data", "show_prompts", "select_samples", "train"):
+        _, environment = rule_environments()[rule]
+        assert {"sentencepiece", "protobuf"} <= packages_of(environment), rule
 
 
 def test_every_rule_with_a_script_names_an_environment() -> None:
