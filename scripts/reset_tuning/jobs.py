@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from reset_tuning.environment import describe_environment, visible_gpus
 from reset_tuning.errors import InputError
 from reset_tuning.files import atomic_path
+from reset_tuning.reuse import known_share
 from reset_tuning.slurm import gpus_of
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -58,6 +59,8 @@ def run(main: Callable[..., None], snakemake: Any) -> None:
     arguments |= {name: value for name, value in resources.items() if name in wanted}
     try:
         main(**arguments)
+        if log and (share := known_share()) is not None:
+            add_to_record(job_record(log), {"known_before": share})
     except InputError as error:
         logging.error("%s", error)
         sys.exit(1)
@@ -93,6 +96,16 @@ def record_job(path: Path, snakemake: Any) -> None:
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
         **describe_environment(),
     }
+    _store(path, record)
+
+
+def add_to_record(path: Path, found: Mapping[str, Any]) -> None:
+    """Add what a job says of itself at its end to its record."""
+    if path.exists():
+        _store(path, json.loads(path.read_text()) | found)
+
+
+def _store(path: Path, record: Mapping[str, Any]) -> None:
     try:
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(record, indent=1, default=str) + "\n")

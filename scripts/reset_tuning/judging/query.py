@@ -29,6 +29,7 @@ from reset_tuning.judging.records import Records
 from reset_tuning.judging.replies import BATCH, EMPTY_OUTPUT, LIVE, JudgeReply, unsent
 from reset_tuning.judging.requests import JudgeRequest, build_request, in_parts
 from reset_tuning.judging.server import Endpoint, endpoint_name, judge_endpoint
+from reset_tuning.reuse import count_known
 from reset_tuning.scoring.outputs import read_outputs
 from reset_tuning.scoring.table import KEY_COLUMNS, is_empty
 from reset_tuning.tables import write_table
@@ -116,6 +117,7 @@ class _Session:
             records.refresh()
             _check_models(records.replies, self.judge, self.spec)
             missing = [item for key, item in requests.items() if key not in records.replies]
+            count_known(len(requests) - len(missing), len(requests))
             if self.policy.mode == "replay":
                 return self._recorded(requests, records)
             budget = self._budget(records, missing)

@@ -10,11 +10,13 @@ from typing import Any
 import pandas as pd
 
 from reset_tuning.errors import InputError
+from reset_tuning.jobs import job_record
 from reset_tuning.planning.expectations import MEASURED
 from reset_tuning.planning.work import ENTAIL, READ, TRAIN, WRITE, Work, Workload
 
 _PER_PARAMETER = (TRAIN, READ, WRITE)  # a model twice as large takes twice as long
 _PER_GPU = (*_PER_PARAMETER, ENTAIL)
+_MOST_KNOWN = 0.1  # of a job's work: with more its seconds say little of its speed
 # Where the wildcards of a rule stand in its benchmark's path, behind <run>/seed-<seed>.
 _TAILS = {
     "train": (),
@@ -123,11 +125,18 @@ def _speed(jobs: list[Done]) -> Speed:
 
 
 def finished_jobs(benchmarks: Path) -> Iterator[tuple[str, dict[str, str], float]]:
-    """Yield rule, wildcards (of rules with work to count) and seconds of every benchmark."""
+    """Yield rule, wildcards (of rules with work to count) and seconds of every benchmark.
+
+    Those of jobs that found their work done, as when a deleted table is made again, are left out.
+    """
     for path in sorted(benchmarks.glob("**/*.jsonl")):
         rule, *parts = path.relative_to(benchmarks).with_suffix("").parts
         seconds, tail = _seconds(path), _TAILS.get(rule)
-        if seconds is None or (tail is not None and len(parts) != 2 + len(tail)):
+        if (
+            seconds is None
+            or _known_before(path, benchmarks) > _MOST_KNOWN
+            or (tail is not None and len(parts) != 2 + len(tail))
+        ):
             continue
         wildcards = {}
         if tail is not None:
@@ -142,6 +151,15 @@ def _seconds(path: Path) -> float | None:
         return float(json.loads(path.read_text().splitlines()[-1])["s"])
     except (OSError, ValueError, KeyError, IndexError):
         return None
+
+
+def _known_before(benchmark: Path, benchmarks: Path) -> float:
+    """Return the share of its work that a job found done, as the record beside its log says."""
+    log = benchmarks.parent / "logs" / benchmark.relative_to(benchmarks)
+    try:
+        return float(json.loads(job_record(log).read_text()).get("known_before", 0.0))
+    except (OSError, ValueError):
+        return 0.0
 
 
 def _report(checkpoint: Path) -> Mapping[str, Any] | None:

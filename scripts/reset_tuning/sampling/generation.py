@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from reset_tuning.data.prompts import FittedPrompt, count_prompt_tokens, fitted_prompts
 from reset_tuning.errors import InputError
 from reset_tuning.journal import Sidecar
+from reset_tuning.reuse import count_known
 from reset_tuning.sampling.backend import CONTENT_FILTER, Backend
 from reset_tuning.sampling.decodings import Draw, draws_of
 from reset_tuning.sampling.engines import TRANSFORMERS, Means, loaded_backend
-from reset_tuning.sampling.outputs import Engine, generate, is_any_missing
+from reset_tuning.sampling.outputs import Engine, count_outputs, generate
 from reset_tuning.sampling.pool import COLUMNS, pool_examples
 from reset_tuning.sampling.prompts import Prompt, count_prompts, read_prompts, write_prompts
 from reset_tuning.sampling.ranks import ranks_of, run_ranks, share_of, share_size
@@ -200,7 +201,9 @@ def _write(
             logging.warning("%d of %d prompts leave no room: empty outputs", n_too_long, n_prompts)
         metadata = _metadata(job, n_too_long) | (cuts.metadata() if cuts else {})
         ranks = ranks_of(job.backend["kind"], job.means.cpu_ranks)
-        if ranks > 1 and _is_any_missing(job, folder):
+        known, total = _count_outputs(job, folder)
+        count_known(known, total)
+        if ranks > 1 and known < total:
             run_ranks(ranks, write_job(job, folder), job.means.threads)
         names = {name: getattr(job, name) for name in ("run", "seed", "checkpoint", "decoding")}
         with (
@@ -252,9 +255,9 @@ def _folder_of_prompts(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_any_missing(job: GenerationJob, folder: Path) -> bool:
+def _count_outputs(job: GenerationJob, folder: Path) -> tuple[int, int]:
     with Sidecar(job.sidecar / job.identity) as sidecar:
-        return is_any_missing(read_prompts(folder), job.draws, sidecar)
+        return count_outputs(read_prompts(folder), job.draws, sidecar)
 
 
 def _metadata(job: GenerationJob, n_too_long: int) -> dict[str, str]:

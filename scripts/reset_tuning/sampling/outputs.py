@@ -74,15 +74,16 @@ def generate(
     progress.finish()
 
 
-def is_any_missing(
+def count_outputs(
     rows: Iterable[Prompt], decodings: Callable[[str], Sequence[Draw]], sidecar: Sidecar
-) -> bool:
-    """Tell whether any output of the prompts is still to be generated."""
-    return any(
-        sidecar.get(key) is None
+) -> tuple[int, int]:
+    """Return how many outputs of the prompts are known already, and how many there are to be."""
+    known = [
+        sidecar.get(key) is not None
         for prompt in rows
         for key in _keys(prompt, decodings(prompt.example_id))
-    )
+    ]
+    return sum(known), len(known)
 
 
 def collapse(drawn: Iterable[tuple[Draw, Completion]]) -> list[list[tuple[Draw, Completion]]]:

@@ -21,6 +21,7 @@ import pandas as pd
 from reset_tuning.errors import InputError
 from reset_tuning.files import describe_model
 from reset_tuning.journal import Sidecar
+from reset_tuning.reuse import count_known
 from reset_tuning.scoring.means import Means
 from reset_tuning.scoring.progress import Progress
 from reset_tuning.scoring.sentences import sentence_splitter
@@ -148,6 +149,7 @@ def _score_call(scorer: SummaCPackage, call: list[Pair], sidecar: Sidecar) -> li
     """
     key = _digest(call)
     values = sidecar.get(key)
+    count_known(len(call) if values else 0, len(call))
     if values is None:
         values = [list(pair) for pair in scorer.score(call)]
         sidecar.add([(key, values)])

@@ -81,3 +81,21 @@ def test_benchmarks_that_cannot_be_read_are_passed_over(tmp_path: Path, workload
     assert list(finished_jobs(tmp_path)) == [("train", {"run": "mtl", "seed": "1"}, 3.0)]
     benchmark(tmp_path / "train" / "gone" / "seed-1.jsonl", 3.0)
     Throughput(TABLE, "a100").learn(tmp_path, tmp_path / "checkpoints", workload, {})
+
+
+def test_a_job_that_found_its_work_done_tells_no_speed(workload: Workload, tmp_path: Path) -> None:
+    """A deleted table is made again from the sidecar in seconds: the next pool is not."""
+    work = workload.of("generate_outputs", {"run": "mtl", "seed": "1", "checkpoint": "best"})
+    throughput, name = Throughput(TABLE, "a100"), "generate_outputs/mtl/seed-1/best"
+
+    def measured(seconds: float, known_before: float) -> float:
+        benchmark(tmp_path / "benchmarks" / f"{name}.jsonl", seconds)
+        record = tmp_path / "logs" / f"{name}.job.json"
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(json.dumps({"known_before": known_before}))
+        throughput.learn(tmp_path / "benchmarks", tmp_path / "checkpoints", workload, {})
+        return throughput.seconds("generate_outputs", work, 1)
+
+    planned = throughput.seconds("generate_outputs", work, 1)
+    assert measured(7000.0, 0.0) == pytest.approx(7000.0)
+    assert measured(12.0, 1.0) == pytest.approx(planned)

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 import generate_outputs
 import sample_outputs
+from reset_tuning import reuse
 from reset_tuning.errors import InputError
 from reset_tuning.sampling.generation import generation_job, read_job, write_job
 from reset_tuning.sampling.transformers_backend import TransformersBackend
@@ -173,6 +175,16 @@ def test_equal_weights_elsewhere_cost_nothing(
     no_model()
     again = generate(model=sorted(last.iterdir()), model_path=str(last), checkpoint="last")
     assert again.drop(columns="checkpoint").equals(best.drop(columns="checkpoint"))
+
+
+def test_a_job_counts_what_it_found_done(
+    generate: Callable[..., pd.DataFrame], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(reuse, "_counts", Counter())
+    generate()
+    assert reuse.known_share() == 0
+    generate()
+    assert reuse.known_share() == 0.5  # of both jobs, which are one process here
 
 
 def test_a_new_test_set_costs_its_own_rows(
