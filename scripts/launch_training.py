@@ -12,7 +12,12 @@ from reset_tuning.training.checkpoints import MODEL_FILES, publish
 from reset_tuning.training.launch import launch, launch_command
 from reset_tuning.training.provenance import describe_training, training_identity
 from reset_tuning.training.settings import Launch, TrainingJob
-from reset_tuning.training.state import is_worth_keeping, read_starts, stale_directories
+from reset_tuning.training.state import (
+    is_finished,
+    is_worth_keeping,
+    read_starts,
+    stale_directories,
+)
 from reset_tuning.training.tenure import is_published, sole_trainer
 
 
@@ -64,7 +69,8 @@ def main(
     zero = [deepspeed] if isinstance(deepspeed, Path) else deepspeed
     command = launch_command(job)
     logging.info("%s", command)  # first of all: whatever comes next, it can be pasted
-    require_for_training(base_path, settings, output, gpus=gpu // nodes, cpu_ranks=cpu_ranks)
+    if not is_finished(output):  # else its files have only to be put in place
+        require_for_training(base_path, settings, output, gpus=gpu // nodes, cpu_ranks=cpu_ranks)
     identity = training_identity(job, [*base, *zero])
     with sole_trainer(history.parent / ".claims") as gave_way:
         if gave_way and is_published(provenance, identity):

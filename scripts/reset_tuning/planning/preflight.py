@@ -14,6 +14,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -134,15 +135,30 @@ def require_for_training(
             *gpu_checks(visible_devices(), gpus, [dtype], cpu_ranks=cpu_ranks),
             model_check("base", base),
             version_check(TRAINING_PACKAGES),
-            training_disk_check(output, model_size(base), dtype),
+            training_disk_check(output, model_size(base), dtype, held=_size_below(output)),
         ]
     )
 
 
-def training_disk_check(folder: Path, parameters: float, dtype: str) -> Check:
-    """Return whether there is room for a training's weights and resume states."""
+def training_disk_check(folder: Path, parameters: float, dtype: str, held: float = 0) -> Check:
+    """Return whether there is room for a training's weights and states, less those it has."""
     need = training_need(parameters * BYTES_OF[dtype], parameters, tokens=0, n_states=MOST_STATES)
-    return disk_check(folder, need.kept + need.transient, "a training")
+    what = "this training still" if held else "a training"
+    return disk_check(folder, max(need.kept + need.transient - held, 0), what)
+
+
+def _size_below(folder: Path) -> int:
+    """Return the bytes of all files below a folder, one under several names once.
+
+    What a job that is about to give way removes meanwhile is passed over.
+    """
+    sizes = {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                found = os.stat(Path(place) / name)
+                sizes[found.st_dev, found.st_ino] = found.st_size
+    return sum(sizes.values())
 
 
 def require_for_server(model: str, *, gpus: int) -> None:

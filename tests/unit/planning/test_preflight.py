@@ -211,6 +211,25 @@ def test_a_job_of_a_gpu_experiment_stops_where_there_is_none(
         require_for_model("resources/mini/base", "float32", gpus=1, cpu_ranks=0)
 
 
+def test_a_training_that_goes_on_needs_room_for_what_it_has_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A state and its weights lie there already; best and last may be one file."""
+    settings = tmp_path / "run.json"
+    settings.write_text('{"dtype": "float32"}')
+    output = tmp_path / "trainer"
+    (output / "checkpoint-9").mkdir(parents=True)
+    (output / "checkpoint-9" / "state.pt").write_bytes(bytes(1000))
+    (output / "best").hardlink_to(output / "checkpoint-9" / "state.pt")
+    asked: list[float] = []
+    monkeypatch.setattr(preflight, "model_size", lambda base: 100.0)
+    monkeypatch.setattr(preflight, "disk_check", lambda _, need, what: asked.append(need))
+    monkeypatch.setattr(preflight, "require", lambda checks: None)
+    for folder in (tmp_path / "new", output):
+        preflight.require_for_training("base", settings, folder, gpus=0, cpu_ranks=1)
+    assert asked[0] - asked[1] == 1000
+
+
 def test_a_training_of_a_hub_model_needs_disk_too(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
