@@ -203,7 +203,7 @@ class Run:
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # Background jobs of a shell without a terminal ignore SIGINT, and so would this one.
+                # Background jobs of a shell without a terminal ignore SIGINT, and so would it.
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
