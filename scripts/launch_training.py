@@ -13,10 +13,10 @@ from reset_tuning.training.launch import launch, launch_command
 from reset_tuning.training.provenance import describe_training, training_identity
 from reset_tuning.training.settings import Launch, TrainingJob
 from reset_tuning.training.state import (
+    close_directory,
     is_finished,
     is_worth_keeping,
     read_starts,
-    stale_directories,
 )
 from reset_tuning.training.tenure import is_published, sole_trainer
 
@@ -91,10 +91,7 @@ def main(
         with atomic_path(provenance) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n")
             flush(temporary)
-        shutil.rmtree(output)
-        for stale in stale_directories(output):
-            logging.info("%s goes: it held a state of other settings or data", stale)
-            shutil.rmtree(stale, ignore_errors=True)
+        close_directory(output)
 
 
 if __name__ == "__main__":

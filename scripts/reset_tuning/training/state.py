@@ -75,6 +75,14 @@ def stale_directories(directory: Path) -> list[Path]:
     return sorted(directory.parent.glob(f"{directory.name}.stale-*"))
 
 
+def close_directory(directory: Path) -> None:
+    """Remove the directory of a training that is published, and what was set aside beside it."""
+    shutil.rmtree(directory)
+    for stale in stale_directories(directory):
+        logger.info("%s goes: it held a state of other settings or data", stale)
+        shutil.rmtree(stale, ignore_errors=True)
+
+
 def last_state(directory: Path) -> Path | None:
     """Return the newest complete state, or None; half-written ones do not count."""
     return max(_states(directory), key=_step_of, default=None)

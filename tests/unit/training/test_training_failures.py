@@ -50,7 +50,7 @@ def test_the_command_is_the_first_line_of_the_log_also_when_a_check_fails(
     world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    with pytest.raises(InputError, match="holds no weights"):
+    with pytest.raises(InputError, match="holds no model"):
         train(world, tmp_path / "seed-1", base_path=str(tmp_path))
     first, *_ = caplog.messages
     assert first.startswith("env OMP_NUM_THREADS=1 ")
