@@ -18,6 +18,11 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_tree(tmp_path_factory.mktemp("plan") / "workflow")
 
 
+# Snakemake and its executor wait these times before they end, also when nothing was submitted.
+SLURM = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "1")
+SLURM += ("--max-jobs-per-timespan", "1000/1s")
+
+
 def plan(tree: Path, *arguments: str, **environment: str) -> pd.DataFrame:
     done = run_snakemake(tree, "plan", "--cores", "1", *arguments, **environment)
     assert done.returncode == 0, done.stdout[-3000:]
@@ -37,14 +42,14 @@ def test_the_paper_as_planned(tree: Path) -> None:
 def test_another_target_and_a_profile(tree: Path) -> None:
     prepare = plan(tree, "--config", "plan={target: prepare}")
     assert "train" not in prepare.index and prepare.loc["total", "gpu_hours"] == 0
-    robustness = plan(tree, "--profile", "slurm", "--config", "plan={target: robustness}")
+    robustness = plan(tree, *SLURM, "--config", "plan={target: robustness}")
     # Two runs of three epochs with three seeds, and the paper's nine runs to compare them with.
     assert robustness.loc["train", "jobs"] == 33
 
 
 def test_two_nodes_use_as_many_gpu_hours_as_one(tree: Path) -> None:
     target = "plan={target: results/paper/checkpoints/mtl/seed-1/best/model.safetensors}"
-    arguments = ("--profile", "slurm", "--config", target)
+    arguments = (*SLURM, "--config", target)
     one = plan(tree, *arguments).loc["train"]
     two = plan(tree, *arguments, RESET_TRAINING_NODES="2").loc["train"]
     assert two["gpu_hours"] == pytest.approx(one["gpu_hours"], rel=0.05)
