@@ -12,7 +12,7 @@ import pandas as pd
 from reset_tuning.errors import InputError
 from reset_tuning.jobs import job_record
 from reset_tuning.planning.expectations import MEASURED
-from reset_tuning.planning.work import ENTAIL, READ, TRAIN, WRITE, Work, Workload
+from reset_tuning.planning.work import ENTAIL, JUDGE_RULES, READ, TRAIN, WRITE, Work, Workload
 
 _PER_PARAMETER = (TRAIN, READ, WRITE)  # a model twice as large takes twice as long
 _PER_GPU = (*_PER_PARAMETER, ENTAIL)
@@ -24,12 +24,10 @@ _TAILS = {
     "sample_outputs": ("decoding",),
     "score_entailment": ("checkpoint", "metric"),
     "score_pool_entailment": ("decoding", "metric"),
-    "query_judge": ("checkpoint", "judge"),
-    "query_judge_served": ("checkpoint", "judge"),
-    "query_judge_served_on_cpu": ("checkpoint", "judge"),
-    "query_pool_judge": ("decoding", "judge"),
-    "query_pool_judge_served": ("decoding", "judge"),
-    "query_pool_judge_served_on_cpu": ("decoding", "judge"),
+    **{
+        rule: ("decoding" if rule.startswith("query_pool") else "checkpoint", "judge")
+        for rule in JUDGE_RULES
+    },
 }
 
 
