@@ -1,6 +1,5 @@
 """Build a training mixture from the examples of its datasets."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from reset_tuning.data.mixtures import (
     cutting_tokenizer,
     example_tables,
 )
-from reset_tuning.jobs import run
+from reset_tuning.jobs import listed, run
 from reset_tuning.tables import write_table
 
 
@@ -23,6 +22,7 @@ def main(
     train: Path,
     validation: Path,
     ledger: Path,
+    duplicates: Path,
     mixture: str,
     spec: dict[str, Any],
     tokenizer_path: str,
@@ -31,17 +31,14 @@ def main(
     max_length: int,
     seed: int,
     tokenizer_files: Sequence[Path] | Path = (),
-    threads: int = 1,
 ) -> None:
     # `tokenizer_files` are inputs only: a model built here is read through its path.
-    os.environ["RAYON_NUM_THREADS"] = str(threads)
-    paths = [examples] if isinstance(examples, Path) else list(examples)
+    tables = example_tables(listed(examples))
     settings = PromptSettings(cutting_tokenizer(tokenizer_path), template, tasks, max_length)
     files = MixtureFiles(train, validation, {"mixture": mixture, "tokenizer": tokenizer_path})
-    counts = build_mixture(
-        mixture, example_tables(paths), MixtureSpec.of(mixture, spec), settings, seed, files
-    )
-    write_table(counts, ledger, "ledger")
+    counts = build_mixture(mixture, tables, MixtureSpec.of(mixture, spec), settings, seed, files)
+    write_table(counts.ledger, ledger, "ledger")
+    write_table(counts.duplicates, duplicates, "duplicates")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pandas as pd
 
 from reset_tuning.data.examples import DatasetSpec, prepare_split
 from reset_tuning.data.store import write_examples
-from reset_tuning.jobs import run
+from reset_tuning.jobs import listed, run
 from reset_tuning.tables import table_schema, write_table
 
 
@@ -23,8 +23,8 @@ def main(
     seed: int,
     training: list[Path] | Path = (),
 ) -> None:
-    tables = [training] if isinstance(training, Path) else list(training)
-    prepared = prepare_split(manifest, dataset, split, DatasetSpec.of(dataset, spec), tables, seed)
+    chosen = DatasetSpec.of(dataset, spec)
+    prepared = prepare_split(manifest, dataset, split, chosen, listed(training), seed)
     write_examples(prepared.rows, examples, prepared.metadata)
     write_table(prepared.ledger.frame(), ledger, "ledger")
     found = pd.DataFrame(prepared.overlaps, columns=table_schema("overlap").names)

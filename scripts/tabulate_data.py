@@ -1,6 +1,5 @@
 """Tabulate what every dataset gives: rows, roles, lengths, and where the answers stand."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,10 +24,8 @@ def main(
     reserved_tokens: int,
     seen: list[str],
     tokenizer_files: Sequence[Path] | Path = (),
-    threads: int = 1,
 ) -> None:
     # `tokenizer_files` are inputs only: a model built here is read through its path.
-    os.environ["RAYON_NUM_THREADS"] = str(threads)
     splits = [SplitFiles(*files) for files in zip(examples, ledgers, strict=True)]
     settings = PromptSettings(cutting_tokenizer(tokenizer_path), template, tasks, max_length)
     rows = data_stats(splits, train, validation, seen, settings, reserved_tokens)

@@ -4,10 +4,12 @@ import errno
 import gzip
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -17,6 +19,7 @@ from reset_tuning.errors import InputError
 # libyaml's, where PyYAML was built with it: ten times as fast.
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CHUNK = 1 << 20
+_HUB_ID = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")
 # Weights, configuration and tokenizer: what transformers and vLLM read of a model's folder.
 _BESIDE_WEIGHTS = (".json", ".model", ".txt")
 _OF_A_MODEL = (".safetensors", ".bin", *_BESIDE_WEIGHTS)
@@ -38,6 +41,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def work_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside a file that is to be written; it goes when the block ends.
+
+    The folder is no other process's, as the name of `atomic_path` is: a job that ends late must
+    not remove what its successor works with.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(
+        dir=path.parent, prefix=f".{path.stem}-", ignore_cleanup_errors=True
+    ) as folder:
+        yield Path(folder)
 
 
 def flush(*paths: Path) -> None:
@@ -74,8 +91,41 @@ def read_text(path: Path) -> str:
 
 
 def read_yaml(path: Path) -> Any:
-    """Return the content of a YAML file of the repository."""
-    return yaml.load(path.read_text(encoding="utf-8"), YAML_LOADER)
+    """Return the content of a YAML file; raise InputError for one that YAML's rules do not allow.
+
+    They do not allow a key twice in one mapping, of which PyYAML takes the last without a word.
+    """
+    try:
+        loader = YAML_LOADER(path.read_text(encoding="utf-8"))
+        try:
+            node = loader.get_single_node()
+            _refuse_repeated_keys(node)
+            return None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise InputError(f"{path}{line} is not valid YAML: {error.problem}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} is not valid YAML: {reason}") from error
+
+
+def _refuse_repeated_keys(node: yaml.Node | None) -> None:
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_repeated_keys(item)
+    if isinstance(node, yaml.MappingNode):
+        known: set[tuple[str, str]] = set()
+        for key, value in node.value:
+            name = (key.tag, str(key.value))
+            if isinstance(key, yaml.ScalarNode) and name in known and key.value != "<<":
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value} stands twice; join what stands under the two",
+                    problem_mark=key.start_mark,
+                )
+            known.add(name)
+            _refuse_repeated_keys(value)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -94,6 +144,15 @@ def model_files_in(folder: Path) -> list[Path]:
             f"{' or '.join(_WEIGHTS)}"
         )
     return weights + sorted(path for path in folder.iterdir() if path.suffix in _BESIDE_WEIGHTS)
+
+
+def is_folder(model: str) -> bool:
+    """Say whether a model's name is a folder: one that is there, or that no hub could hold.
+
+    >>> [is_folder(name) for name in ("gpt2", "lytang/MiniCheck", "resources/mini/nope", "./model")]
+    [False, False, True, True]
+    """
+    return Path(model).is_dir() or not _HUB_ID.fullmatch(model)
 
 
 def is_of_tokenizer(path: str) -> bool:

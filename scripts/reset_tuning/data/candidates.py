@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 import sys
 import unicodedata
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-KINDS = ("instruction", "extractive_qa", "abstractive_qa", "summarization")
 BAD_ROW = "bad_row"  # the fault of a candidate that stands for a row nobody can read
 
 _END_OF_TEXT = "<|endoftext|>"  # Self-Instruct's completions end with it
@@ -48,15 +48,17 @@ class Candidate:
 def clean(value: Any) -> str:
     """Return a raw value as text; only `<|endoftext|>` and what UTF-8 cannot hold are removed.
 
-    Null and not-a-number become "", numbers their digits; a list, an object or bytes raise
-    TypeError.
+    Null and not-a-number become "", numbers their digits; a list, an object, bytes, true, false and
+    infinite numbers raise TypeError.
     """
     if type(value) is str and value.isascii():  # most texts, and quickly done with
         return value.replace(_END_OF_TEXT, "") if _END_OF_TEXT in value else value
     if value is None or value != value:  # only not-a-number differs from itself
         return ""
-    if isinstance(value, list | dict | bytes):
+    if isinstance(value, list | dict | bytes | bool):
         raise TypeError(f"text expected, found {type(value).__name__}")
+    if isinstance(value, float) and math.isinf(value):
+        raise TypeError(f"text expected, found the number {value}")
     text = str(value).replace(_END_OF_TEXT, "")
     if text.isascii():
         return text

@@ -1,32 +1,35 @@
 """One split of one dataset: raw files to the `example` table and its ledger.
 
-Rows stream from the raw files to the table; what is held are ids, the rows of a draw, and, for the
-rules that compare a test split with the training sets, that split.
+Rows stream from the raw files to the table; what is held are ids, the rows of a draw (twice as many
+while it is made), the distinct instructions of a split that must have no others, and, for the rules
+that compare a test split with the training sets, that split.
 """
 
 import heapq
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from reset_tuning.config import NEAR_DUPLICATE_OF_TRAINING, SEEN_IN_TRAINING
 from reset_tuning.data.candidates import (
     BAD_ROW,
     Candidate,
     compared_text,
     content_id,
+    instruction_key,
     split_key,
 )
 from reset_tuning.data.fetch import ALL_SPLITS, RawFile, read_manifest
 from reset_tuning.data.filters import (
-    NEAR_DUPLICATE_OF_TRAINING,
-    SEEN_IN_TRAINING,
+    DUPLICATE_INSTRUCTION,
+    NO_ANSWER,
     NamedFilter,
     build_filters,
-    filter_name,
 )
 from reset_tuning.data.ledger import Ledger
 from reset_tuning.data.overlaps import (
@@ -45,6 +48,7 @@ from reset_tuning.data.readers.registry import (
     has_groups,
     read_candidates,
 )
+from reset_tuning.data.rows import Count
 from reset_tuning.data.store import ExampleRow
 from reset_tuning.errors import InputError
 from reset_tuning.files import sha256_of
@@ -85,13 +89,27 @@ class Identified:
             )
         return self._example_id
 
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """What one of several alike is chosen by: the id, then the marks that filters look at."""
+        found = self.candidate
+        marks = (found.needs_context, found.language or "", found.rating or 0.0, found.raters)
+        return (self.example_id, found.gold_ranks, sorted(found.faults), *marks)
+
+
+def _put_lower(known: dict[str, Identified], key: str, item: Identified) -> None:
+    """Put an item in unless one stands there that is chosen before it, whichever came first."""
+    if key not in known or item.order < known[key].order:
+        known[key] = item
+
 
 @dataclass(frozen=True)
 class DatasetSpec:
     """A dataset's entry of the config, narrowed to one split.
 
     size: examples kept at the end, drawn at random; None keeps all.
-    subset: records drawn at random before the filters (the paper's Alpaca-15K); None keeps all.
+    subset: distinct records drawn at random before the filters (the paper's Alpaca-15K); None keeps
+        all.
     fraction: this split's share of the files that belong to no split.
     on_bad_row: `fail` | `drop-and-count` rows that cannot be read.
     similarity: what `near_duplicate_of_training` means by near.
@@ -114,15 +132,10 @@ class DatasetSpec:
         Its keys are kind, format, options, filters, split, on_bad_row and near_duplicates.
         """
         split = spec.get("split") or {}
-        options = ReaderOptions.of(dataset, spec.get("options") or {})
-        names = [filter_name(dataset, item)[0] for item in spec.get("filters") or ()]
-        if names[:1] == ["no_answer"] and "no_context" in names:
-            # Records without an answer go before anything else of theirs is looked at.
-            options = replace(options, answered_only=True)
         return cls(
             kind=spec["kind"],
             format=spec["format"],
-            options=options,
+            options=ReaderOptions.of(dataset, spec.get("options") or {}),
             filters=tuple(spec.get("filters") or ()),
             size=split.get("size"),
             subset=split.get("subset"),
@@ -270,10 +283,15 @@ def _steps(
     comparison: TrainingComparison,
 ) -> Iterator[Identified]:
     """Chain the steps; nothing is read before the result is."""
-    pairs = ledger.read(_read(files, manifest, dataset, spec))
+    has_splits = all(file.split != ALL_SPLITS for file in files)
+    unanswered = None
+    if has_splits and spec.subset is None and [rule.name for rule in filters[:1]] == [NO_ANSWER]:
+        # Four of five queries of MS MARCO go by their empty lists of answers, whatever they hold.
+        unanswered = partial(ledger.passed_over, NO_ANSWER)
+    pairs = ledger.read(_read(files, manifest, dataset, spec, unanswered))
     if spec.on_bad_row == DROP_AND_COUNT:
         pairs = ledger.filtered(BAD_ROW, pairs, lambda pair: BAD_ROW not in pair[0].faults)
-    if any(file.split == ALL_SPLITS for file in files):
+    if not has_splits:
         pairs = ledger.filtered(
             "other_split",
             pairs,
@@ -283,10 +301,12 @@ def _steps(
     if spec.subset is not None:
         items = ledger.reduced("not_in_subset", items, _drawer(spec.subset, seed, "subset"))
     for rule in filters:
-        if rule.keep is None:
-            items = ledger.reduced(rule.name, items, comparison.unseen(rule.name))
-        else:
+        if rule.keep is not None:
             items = ledger.filtered(rule.name, items, _on_candidate(rule))
+        elif rule.name == DUPLICATE_INSTRUCTION:
+            items = ledger.reduced(rule.name, items, _one_of_each_instruction)
+        else:
+            items = ledger.reduced(rule.name, items, comparison.unseen(rule.name))
     if has_groups(spec.kind, spec.format):
         items = ledger.reduced("not_best_reply", items, _best_of_groups)
     items = _unique(items, ledger)
@@ -299,7 +319,11 @@ def _steps(
 
 
 def _read(
-    files: list[RawFile], manifest: Path, dataset: str, spec: DatasetSpec
+    files: list[RawFile],
+    manifest: Path,
+    dataset: str,
+    spec: DatasetSpec,
+    unanswered: Count | None,
 ) -> Iterator[tuple[Candidate, bool]]:
     """Yield every candidate and whether its file belongs to this split alone."""
     for file in files:
@@ -307,7 +331,13 @@ def _read(
         is_own = file.split != ALL_SPLITS
         with _naming(dataset):
             for candidate in read_candidates(
-                path, file.path, spec.kind, spec.format, spec.options, spec.on_bad_row
+                path,
+                file.path,
+                spec.kind,
+                spec.format,
+                spec.options,
+                spec.on_bad_row,
+                unanswered,
             ):
                 yield candidate, is_own
 
@@ -342,15 +372,31 @@ def _on_candidate(rule: NamedFilter) -> Any:
 def _drawer(
     size: int, seed: int, purpose: str
 ) -> Callable[[Iterator[Identified]], list[Identified]]:
-    """Return a draw of `size` items that depends on each item's content alone, not on its place."""
+    """Return a draw of `size` distinct items that depends on their content alone, not on places."""
+
+    def lowest(ids: Iterable[str]) -> list[str]:
+        return heapq.nsmallest(size, ids, key=lambda id_: (draw_fraction(seed, id_, purpose), id_))
 
     def draw(items: Iterator[Identified]) -> list[Identified]:
-        def order(item: Identified) -> tuple[float, str]:
-            return draw_fraction(seed, item.example_id, purpose), item.candidate.source_row
-
-        return heapq.nsmallest(size, items, key=order)
+        drawn: dict[str, Identified] = {}
+        for item in items:
+            _put_lower(drawn, item.example_id, item)
+            if len(drawn) > 2 * size:
+                drawn = {id_: drawn[id_] for id_ in lowest(drawn)}
+        return [drawn[id_] for id_ in lowest(drawn)]
 
     return draw
+
+
+def _one_of_each_instruction(items: Iterator[Identified]) -> list[Identified]:
+    """Return one item of each instruction (case, white space and punctuation folded).
+
+    That of the lowest id, so that the order of the rows decides nothing.
+    """
+    kept: dict[str, Identified] = {}
+    for item in items:
+        _put_lower(kept, instruction_key(item.candidate.instruction, item.candidate.context), item)
+    return list(kept.values())
 
 
 def _best_of_groups(items: Iterator[Identified]) -> list[Identified]:
@@ -362,7 +408,7 @@ def _best_of_groups(items: Iterator[Identified]) -> list[Identified]:
     for item in items:
         reply = item.candidate
         group = reply.group or reply.source_row
-        rank = float("inf") if reply.rank is None else float(reply.rank)
+        rank = float("inf") if reply.rank is None else reply.rank
         order = (rank, -(reply.rating or 0.0), item.example_id)
         if group not in best or order < best[group][0]:
             best[group] = (order, item)

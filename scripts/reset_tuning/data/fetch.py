@@ -1,8 +1,9 @@
 """Fetching raw files: the Hugging Face hub, plain addresses, or a folder of this machine.
 
 Whatever the source, a dataset's raw folder holds the files and a manifest.json that says where they
-came from, which split each belongs to, and their digests. This module imports nothing heavy, so
-that the workflow can ask it for local files while it builds its graph.
+came from, which split each belongs to, and their digests. A file that is in the way there and that
+no fetch wrote is an error; it is neither replaced nor removed. This module imports nothing heavy,
+so that the workflow can ask it for local files while it builds its graph.
 """
 
 import fnmatch
@@ -31,7 +32,10 @@ TOKEN_VARIABLE = "HF_TOKEN"  # read by the hub's client itself
 ALL_SPLITS = "all"  # files whose rows are divided among the splits by a hash
 # Beside the manifest; no declared outputs, so they outlive reruns.
 PINNED_COMMIT, PINNED_DIGESTS = "commit.json", "digests.json"
+OWN_NAMES = ("manifest.json", PINNED_COMMIT, PINNED_DIGESTS)  # of a raw folder, so never data
 SOURCE_TYPES = ("hub", "url", "local")
+# Below a raw folder: the hub client's record (<file>.metadata) of every file that it has fetched.
+_HUB_RECORDS = Path(".cache/huggingface/download")
 _TIMEOUT_S = 60
 
 
@@ -113,6 +117,23 @@ def _described(path: Path, folder: Path, split: str) -> RawFile:
     return RawFile(relative, split, sha256_of(path), status.st_size, fetched)
 
 
+def _is_own(path: Path, folder: Path) -> bool:
+    """Say whether a file in a raw folder is this module's or the hub client's, and no data."""
+    relative = path.relative_to(folder)
+    return (
+        relative.as_posix() in OWN_NAMES
+        or ".cache" in relative.parts
+        or fnmatch.fnmatch(path.name, ".*.partial")  # of a write that was killed
+    )
+
+
+def _in_the_way(path: Path, dataset: str, origin: object) -> InputError:
+    return InputError(
+        f"dataset {dataset}: {path} is in the way of {origin} (datasets.{dataset}.source.files), "
+        "but was not fetched from there; move it away, or delete it if nobody needs it"
+    )
+
+
 def _read_pins(path: Path, purpose: str) -> dict[str, str]:
     """Return what the first fetch pinned; raise InputError for a file that does not say so.
 
@@ -141,20 +162,24 @@ def local_files(dataset: str, source: Mapping[str, Any]) -> dict[str, list[Path]
     """Return the files of a `local` source by split, sorted.
 
     They are looked for in $RESET_RAW_DIR/<source.directory> by the glob patterns of each split; a
-    pattern that starts with "!" takes files out again. Raises InputError when the variable is not
-    set, the folder is missing, a split has no file or two splits share one.
+    pattern that starts with "!" takes files out again. The folder may be the raw folder itself:
+    OWN_NAMES and the hub client's .cache are no data. Raises InputError when the variable is not
+    set, the folder is missing, a pattern is none for files below it, a name is not UTF-8, a split
+    has no file or two splits share one.
     """
     folder = _local_folder(dataset, source)
+    patterns = _patterns(dataset, source)
     files = {
-        split: _matching(folder, patterns) for split, patterns in _files(dataset, source).items()
+        split: _matching(folder, listed, f"datasets.{dataset}.source.files.{split}")
+        for split, listed in patterns.items()
     }
     for split, paths in files.items():
         if not paths:
-            patterns = ", ".join(source["files"][split])
             raise InputError(
-                f"dataset {dataset}: no file for split {split} in {folder} matches {patterns}; "
-                f"put one there, change datasets.{dataset}.source.files, or leave the dataset out "
-                f"with datasets.{dataset}.enabled: false"
+                f"dataset {dataset}: no file for split {split} in {folder} matches "
+                f"{', '.join(patterns[split])} ({', '.join(OWN_NAMES)} do not count); put one "
+                f"there, change datasets.{dataset}.source.files, or leave the dataset out with "
+                f"datasets.{dataset}.enabled: false"
             )
     _refuse_shared(dataset, files)
     return files
@@ -182,7 +207,7 @@ def _local_folder(dataset: str, source: Mapping[str, Any]) -> Path:
 
 def _all_patterns(dataset: str, source: Mapping[str, Any]) -> str:
     """Return the patterns of all splits, each once, as an error names them."""
-    listed = (pattern for patterns in _files(dataset, source).values() for pattern in patterns)
+    listed = (pattern for patterns in _patterns(dataset, source).values() for pattern in patterns)
     return ", ".join(dict.fromkeys(listed))
 
 
@@ -193,14 +218,50 @@ def _files(dataset: str, source: Mapping[str, Any]) -> Mapping[str, Any]:
     return files
 
 
-def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
-    """Return the files that match a pattern and none of those with a "!" in front."""
+def _patterns(dataset: str, source: Mapping[str, Any]) -> Mapping[str, list[str]]:
+    """Return the patterns of every split; raise InputError for an entry that is no text."""
+    files = _files(dataset, source)
+    for split, listed in files.items():
+        for entry in listed:
+            if not isinstance(entry, str):
+                raise InputError(
+                    f"datasets.{dataset}.source.files.{split}: {entry!r} is no pattern of file "
+                    f"names, as a source of type {source.get('type')} has; write one such as *.json"
+                )
+    return files
+
+
+def _matching(folder: Path, patterns: Iterable[str], where: str) -> list[Path]:
+    """Return the files that match a pattern and none of those with a "!" in front.
+
+    Links to another of these files are left out: it would be read twice.
+    """
     wanted: set[Path] = set()
     refused: set[Path] = set()
     for pattern in patterns:
         paths = refused if pattern.startswith("!") else wanted
-        paths.update(path for path in folder.glob(pattern.removeprefix("!")) if path.is_file())
-    return sorted(wanted - refused)
+        paths.update(_glob(folder, pattern.removeprefix("!"), where))
+    found = wanted - refused
+    for path in found:
+        name = str(path.relative_to(folder))
+        if name.encode(errors="replace").decode() != name:
+            raise InputError(
+                f"{where}: a file below {folder} has a name that is not UTF-8, {name!a}; rename it"
+            )
+    return sorted(path for path in found if not (path.is_symlink() and path.resolve() in found))
+
+
+def _glob(folder: Path, pattern: str, where: str) -> list[Path]:
+    try:
+        if ".." in Path(pattern).parts:
+            raise ValueError("its links would lie in another raw folder")
+        paths = [path for path in folder.glob(pattern) if path.is_file()]
+    except (IndexError, NotImplementedError, ValueError) as error:
+        raise InputError(
+            f"{where}: {pattern!r} is no pattern of files below {folder}; write one such as "
+            "*.json or **/train*.jsonl, without .. and without a / in front"
+        ) from error
+    return [path for path in paths if not _is_own(path, folder)]
 
 
 def _refuse_shared(dataset: str, files: Mapping[str, list[Path]]) -> None:
@@ -208,26 +269,47 @@ def _refuse_shared(dataset: str, files: Mapping[str, list[Path]]) -> None:
     owner: dict[Path, str] = {}
     for split, paths in files.items():
         for path in paths:
-            if path in owner:
+            other = owner.setdefault(path.resolve(), split)
+            if other != split:
                 raise InputError(
-                    f"dataset {dataset}: {path.name} matches the patterns of both {owner[path]} "
-                    f"and {split}; list it once, under {ALL_SPLITS} to divide its rows"
+                    f"dataset {dataset}: {path.name} matches the patterns of both {other} and "
+                    f"{split}, itself or through a link; list it once, under {ALL_SPLITS} to "
+                    "divide its rows"
                 )
-            owner[path] = split
 
 
 def _link_local(folder: Path, dataset: str, source: Mapping[str, Any]) -> Fetched:
     """Link the files found into the raw folder, under their paths in the local one."""
     root = _local_folder(dataset, source)
+    left_out = [name for name in OWN_NAMES if (root / name).is_file()]
+    if left_out and not root.samefile(folder):
+        _logger.warning(
+            "%s: %s in %s is not read, since the raw folder keeps that name for itself; rename it "
+            "if it holds data",
+            dataset,
+            ", ".join(left_out),
+            root,
+        )
     files: dict[str, list[Path]] = {}
     for split, paths in local_files(dataset, source).items():
-        files[split] = [_linked(path, folder / path.relative_to(root)) for path in paths]
+        files[split] = [_linked(path, folder / path.relative_to(root), dataset) for path in paths]
     return Fetched(files, f"local:{source.get('directory', dataset)}")
 
 
-def _linked(path: Path, link: Path) -> Path:
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.unlink(missing_ok=True)
+def _linked(path: Path, link: Path, dataset: str) -> Path:
+    """Return a link to a file, or what lies there already if it is the file itself or a copy."""
+    if link.exists() and link.samefile(path):
+        return link
+    if link.is_symlink():  # of an earlier fetch; the file behind it stays
+        link.unlink()
+    elif link.exists():
+        if not link.is_file() or sha256_of(link) != sha256_of(path):
+            raise _in_the_way(link, dataset, path)
+        return link
+    try:
+        link.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:  # a file where a folder is needed
+        raise _in_the_way(link.parent, dataset, path) from error
     link.symlink_to(path.resolve())
     return link
 
@@ -246,27 +328,47 @@ def _fetch_urls(folder: Path, dataset: str, source: Mapping[str, Any]) -> Fetche
     pins = _read_pins(folder / PINNED_DIGESTS, "accept what the addresses hold now")
     for split, entries in _files(dataset, source).items():
         for entry in entries:
-            url = entry["url"]
-            path = folder / split / Path(urllib.parse.urlparse(url).path).name
-            if path in owner:
-                raise InputError(
-                    f"datasets.{dataset}.source.files.{split}: {owner[path]} and {url} would both "
-                    f"be saved as {path.name}; download them under two names and use "
-                    f"datasets.{dataset}.source.type: local"
-                )
+            name = _saved_name(entry, dataset, split)
+            url, path = entry["url"], folder / split / name
+            for other in owner:
+                # Not by their paths: some file systems take A.json and a.json for one name.
+                if path.exists() and path.samefile(other):
+                    raise InputError(
+                        f"datasets.{dataset}.source.files.{split}: {owner[other]} and {url} would "
+                        f"both be saved as {name}; download them under two names and use "
+                        f"datasets.{dataset}.source.type: local"
+                    )
             owner[path] = url
-            pins[url] = _download(url, path, dataset, entry.get("sha256"), pins.get(url))
+            pins[url] = _download(url, path, dataset, entry.get("sha256"), pins)
             _write_pins(folder / PINNED_DIGESTS, pins)
             files.setdefault(split, []).append(path)
     return Fetched(files, " ".join(owner.values()))
 
 
-def _download(url: str, path: Path, dataset: str, sha256: str | None, pinned: str | None) -> str:
+def _saved_name(entry: Any, dataset: str, split: str) -> str:
+    """Return the last part of an entry's address; raise InputError when that names no file."""
+    try:
+        name = Path(urllib.parse.urlparse(entry["url"]).path).name
+    except (AttributeError, KeyError, TypeError, ValueError):
+        name = ""
+    if name in ("", "..") or not name.isprintable():
+        raise InputError(
+            f"datasets.{dataset}.source.files.{split}: {entry!r} has no address that ends in the "
+            f"name of a file; write {{url: https://…/name.json}}, or download the file and use "
+            f"datasets.{dataset}.source.type: local"
+        )
+    return name
+
+
+def _download(
+    url: str, path: Path, dataset: str, sha256: str | None, pins: Mapping[str, str]
+) -> str:
     """Stream one address to a file, whole and with the expected digest or not at all.
 
-    That is the `sha256` of the config, or else the one `pinned` by an earlier fetch. A file that is
-    there already and has it is left alone. Returns the digest.
+    That is the `sha256` of the config, or else the one that `pins` has from an earlier fetch. A
+    file that is there already and has it is left alone. Returns the digest.
     """
+    pinned = pins.get(url)
     expected = sha256.lower() if sha256 else pinned
     if expected and path.exists() and sha256_of(path) == expected:
         return expected
@@ -299,6 +401,11 @@ def _download(url: str, path: Path, dataset: str, sha256: str | None, pinned: st
                 f"{expected} then, {found} now); to accept it, set its sha256 in "
                 f"datasets.{dataset}.source.files or delete {path.parents[1] / PINNED_DIGESTS}"
             )
+        if not pinned and path.is_file() and not path.is_symlink():
+            # Put there by hand, unless an address that this one stands in for had that content.
+            known = {found, *pins.values()}
+            if sha256_of(path) not in known:
+                raise _in_the_way(path, dataset, url)
     return found
 
 
@@ -313,16 +420,13 @@ def _fetch_hub(folder: Path, dataset: str, source: Mapping[str, Any]) -> Fetched
     from huggingface_hub import HfApi, snapshot_download
 
     identifier = source["id"]
-    patterns = _files(dataset, source)
+    patterns = _patterns(dataset, source)
     every = [pattern for listed in patterns.values() for pattern in listed]
     pinned = _pinned_commit(folder, identifier)
     with _hub_errors(dataset, identifier):
         asked = source.get("revision") or pinned
         commit = HfApi().dataset_info(identifier, revision=asked).sha
-    if commit != pinned:
-        # What an earlier fetch left would be listed as this commit's.
-        for path in _hub_files(folder, every):
-            path.unlink()
+    _make_way(folder, every, dataset, identifier, is_moved=commit != pinned)
     # Before the download, so that one cut short is resumed.
     _write_pins(folder / PINNED_COMMIT, {"id": identifier, "commit": commit})
     with _hub_errors(dataset, identifier):
@@ -331,8 +435,13 @@ def _fetch_hub(folder: Path, dataset: str, source: Mapping[str, Any]) -> Fetched
             repo_type="dataset",
             revision=commit,
             allow_patterns=every,
+            ignore_patterns=list(OWN_NAMES),
             local_dir=folder,
         )
+    for path in _hub_files(folder, every):
+        # Not before: the client completes the record of a download that was stopped.
+        if not _is_recorded(path, folder):
+            raise _in_the_way(path, dataset, f"hub:{identifier}")
     if commit not in (source.get("revision"), pinned):
         _logger.warning(
             "%s: %s was read at commit %s, which later fetches keep to; to pin it for everyone, "
@@ -351,6 +460,21 @@ def _fetch_hub(folder: Path, dataset: str, source: Mapping[str, Any]) -> Fetched
             )
     _refuse_shared(dataset, files)
     return Fetched(files, f"hub:{identifier}", commit)
+
+
+def _make_way(
+    folder: Path, patterns: Iterable[str], dataset: str, identifier: str, *, is_moved: bool
+) -> None:
+    """Remove links, and the files of the commit before when the commit has moved; refuse others.
+
+    What lies there would be listed as the new commit's, and the hub's client replaces it or writes
+    through the link of a local source.
+    """
+    for path in _hub_files(folder, patterns):
+        if path.is_symlink() or (is_moved and _is_recorded(path, folder)):
+            path.unlink()
+        elif is_moved:
+            raise _in_the_way(path, dataset, f"hub:{identifier}")
 
 
 @contextmanager
@@ -392,14 +516,13 @@ def _hub_advice(error: Exception, identifier: str, dataset: str) -> str:
     return advice.get(type(error).__name__, "check the name, the network and your access")
 
 
+def _is_recorded(path: Path, folder: Path) -> bool:
+    return (folder / _HUB_RECORDS / f"{path.relative_to(folder)}.metadata").exists()
+
+
 def _hub_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
     """Return the downloaded files that match some pattern as the hub matches them, sorted."""
-    own = {folder / name for name in ("manifest.json", PINNED_COMMIT, PINNED_DIGESTS)}
-    paths = [
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and ".cache" not in path.parts and path not in own
-    ]
+    paths = [path for path in folder.rglob("*") if not path.is_dir() and not _is_own(path, folder)]
     return [
         path
         for path in sorted(paths)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reset_tuning.data.candidates import Candidate, instruction_key
+from reset_tuning.config import TRAINING_RULES
+from reset_tuning.data.candidates import Candidate
 from reset_tuning.errors import InputError
 
 Keep = Callable[[Candidate], bool]
@@ -14,7 +15,8 @@ Keep = Callable[[Candidate], bool]
 class NamedFilter:
     """A rule's name, as it stands in config and ledger, and the test that a candidate must pass.
 
-    The rules of TRAINING_RULES have none: they look at all candidates at once, see `examples`.
+    DUPLICATE_INSTRUCTION and TRAINING_RULES have none: they look at all candidates at once, see
+    `examples`.
     """
 
     name: str
@@ -61,22 +63,14 @@ def low_rating(above: float = 0.5, annotators: int = 2) -> Keep:
     return keep
 
 
-def duplicate_instruction() -> Keep:
-    """Drop an instruction that stood earlier, case, white space and punctuation folded."""
-    seen: set[str] = set()
-
-    def keep(candidate: Candidate) -> bool:
-        key = instruction_key(candidate.instruction, candidate.context)
-        is_new = key not in seen
-        seen.add(key)
-        return is_new
-
-    return keep
-
-
 def no_answer() -> Keep:
     """Drop questions without an answer."""
     return lambda candidate: bool(candidate.references)
+
+
+def empty_question() -> Keep:
+    """Drop examples without a question."""
+    return lambda candidate: not _is_blank(candidate.question)
 
 
 def gold_in_passages() -> Keep:
@@ -94,6 +88,8 @@ def _fault(name: str) -> Callable[[], Keep]:
     return lambda: lambda candidate: name not in candidate.faults
 
 
+DUPLICATE_INSTRUCTION = "duplicate_instruction"
+NO_ANSWER = "no_answer"
 FILTERS: dict[str, Callable[..., Keep]] = {
     "empty_instruction": empty_instruction,
     "empty_response": empty_response,
@@ -101,11 +97,11 @@ FILTERS: dict[str, Callable[..., Keep]] = {
     "short_response": short_response,
     "language": language,
     "low_rating": low_rating,
-    "duplicate_instruction": duplicate_instruction,
-    "no_answer": no_answer,
+    NO_ANSWER: no_answer,
     "gold_not_in_passages": gold_in_passages,
     "no_selected_passage": gold_in_passages,
     "empty_context": empty_context,
+    "empty_question": empty_question,
     "not_assistant_pair": _fault("not_assistant_pair"),
     "repeated_message": _fault("repeated_message"),
     "later_chunk": _fault("later_chunk"),
@@ -113,10 +109,7 @@ FILTERS: dict[str, Callable[..., Keep]] = {
     "no_context": _fault("no_context"),
     "unsupported_type": _fault("unsupported_type"),
 }
-SEEN_IN_TRAINING = "seen_in_training"
-NEAR_DUPLICATE_OF_TRAINING = "near_duplicate_of_training"
-TRAINING_RULES = (SEEN_IN_TRAINING, NEAR_DUPLICATE_OF_TRAINING)
-FILTER_NAMES = (*FILTERS, *TRAINING_RULES)
+FILTER_NAMES = (*FILTERS, DUPLICATE_INSTRUCTION, *TRAINING_RULES)
 
 
 def build_filters(
@@ -147,6 +140,8 @@ def filter_name(dataset: str, item: str | Mapping[str, Any]) -> tuple[str, Mappi
 def _build(dataset: str, name: str, options: Mapping[str, Any]) -> Keep | None:
     if name in TRAINING_RULES and set(options) <= {"kinds"}:
         return None  # `kinds` decides which training tables the split is given
+    if name == DUPLICATE_INSTRUCTION and not options:
+        return None
     if name not in FILTER_NAMES:
         raise InputError(
             f"datasets.{dataset}.filters: {name!r} is not a filter; "

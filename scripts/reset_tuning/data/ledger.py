@@ -49,6 +49,15 @@ class Ledger:
         """Pass items through and count them as the stage's first step."""
         return self.filtered(READ, items, lambda item: True)
 
+    def passed_over(self, rule: str, n: int) -> None:
+        """Count n rows that are known to get as far as `rule` and no further: nobody read them."""
+        for step in self.steps:
+            step.n_in += n
+            if step.rule == rule:
+                step.n_dropped += n
+                return
+            step.n_out += n
+
     def filtered(
         self, rule: str, items: Iterable[Item], keep: Callable[[Item], bool]
     ) -> Iterator[Item]:
@@ -86,6 +95,10 @@ class Ledger:
             yield from chosen
 
         return stream()
+
+    def n_dropped(self, rule: str) -> int:
+        """Rows that a rule dropped, none for one that was not applied."""
+        return sum(step.n_dropped for step in self.steps if step.rule == rule)
 
     @property
     def n_out(self) -> int:

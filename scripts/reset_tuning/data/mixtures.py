@@ -5,6 +5,7 @@ for, and validation rows. Each set's usable rows wait once, unsorted, in a folde
 """
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reset_tuning.data.candidates import compared_text, instruction_key, normalise
-from reset_tuning.data.ledger import READ, Ledger
-from reset_tuning.data.overlaps import NearIndex, Similarity
+from reset_tuning.data.ledger import READ, AccountingError, Ledger
+from reset_tuning.data.overlaps import EXACT, NEAR, NearIndex, Similarity
 from reset_tuning.data.prompts import (
     INSTRUCTION_KIND,
     FittedPrompt,
@@ -25,8 +26,9 @@ from reset_tuning.data.prompts import (
     count_tokens,
     fitted_prompts,
 )
-from reset_tuning.data.store import BUFFER_BYTES, Spool, work_folder
+from reset_tuning.data.store import BUFFER_BYTES, Spool
 from reset_tuning.errors import InputError
+from reset_tuning.files import work_folder
 from reset_tuning.seeds import draw_fraction
 from reset_tuning.tables import conform, read_parts, table_schema, writing_table
 from reset_tuning.tokenizing import load_tokenizer
@@ -37,6 +39,7 @@ _WRITTEN_AT_ONCE = 5000
 _COMPARED = ["example_id", "instruction", "question", "context"]
 LONG_RESPONSES = ("drop", "keep")
 NEAR_DUPLICATES = ("drop", "keep")
+_DROPPED_AS = {EXACT: "duplicate_instruction", NEAR: "near_duplicate_instruction"}
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,16 @@ class MixtureSpec:
     sets: datasets by set; the smaller sets are up-sampled to the size of the largest.
     validation_size: rows held out of each set (at most half of it).
     long_responses: `drop` | `keep` responses of more than `max_response_tokens` tokens.
-    similarity: near-duplicate instructions, and training rows that are near-duplicates of
-    validation rows, are dropped; None keeps them.
+    near_duplicates: `drop` | `keep` instructions that are near-duplicates of an earlier one.
+    similarity: what near means, there and between validation rows and rows to train on.
     """
 
     sets: Mapping[str, Sequence[str]]
     validation_size: int
     long_responses: str
     max_response_tokens: int
-    similarity: Similarity | None = None
+    near_duplicates: str
+    similarity: Similarity
 
     @classmethod
     def of(cls, mixture: str, spec: Mapping[str, Any]) -> "MixtureSpec":
@@ -70,7 +74,8 @@ class MixtureSpec:
             validation_size=spec["validation_size"],
             long_responses=spec["long_responses"],
             max_response_tokens=spec["max_response_tokens"],
-            similarity=Similarity.of(spec.get("similarity")),
+            near_duplicates=spec["near_duplicates"],
+            similarity=Similarity.of(spec["similarity"]),
         )
 
 
@@ -96,6 +101,99 @@ class MixtureFiles:
     metadata: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class MixtureCounts:
+    """The rows of a mixture's `ledger` and `duplicates` tables."""
+
+    ledger: pd.DataFrame
+    duplicates: pd.DataFrame
+
+
+class _Instructions:
+    """The instructions of a set so far, and which datasets the repeated ones stand in.
+
+    Questions and documents are left alone: a question may be asked of several contexts.
+    """
+
+    def __init__(self, similarity: Similarity | None) -> None:
+        self._index = NearIndex(similarity) if similarity else None
+        self._first: dict[str, str] = {}  # the dataset in which an instruction stood first
+        self._owners: list[str] = []  # the datasets of the texts in the index, by place
+        self._datasets: dict[str, None] = {}  # those with instructions, in their order
+        self._repeated: Counter[tuple[str, str, str]] = Counter()  # by kind, first and dataset
+
+    @property
+    def looks_for_near(self) -> bool:
+        """Whether near-duplicates count as repeated."""
+        return self._index is not None
+
+    def are_equal(self, rows: pd.DataFrame) -> pd.Series:
+        """Mark instructions that stand earlier in the set (the paper: one of unique examples)."""
+        return self._marks(rows, EXACT, map(_key, rows["instruction"], rows["context"]))
+
+    def are_near(self, rows: pd.DataFrame) -> pd.Series:
+        """Mark instructions that are near-duplicates of one that stands earlier and is kept."""
+        return self._marks(rows, NEAR, _compared_texts(rows))
+
+    def _marks(self, rows: pd.DataFrame, kind: str, texts: Iterable[str]) -> pd.Series:
+        owner = self._owner_of_equal if kind == EXACT else self._owner_of_near
+        marks = []
+        for row_kind, dataset, text in zip(rows["kind"], rows["dataset"], texts, strict=True):
+            first = None
+            if row_kind == INSTRUCTION_KIND:
+                self._datasets[dataset] = None
+                first = owner(text, dataset)
+            if first is not None:
+                self._repeated[kind, first, dataset] += 1
+            marks.append(first is not None)
+        return pd.Series(marks, index=rows.index, dtype=bool)
+
+    def _owner_of_equal(self, key: str, dataset: str) -> str | None:
+        first = self._first.get(key)
+        if first is None:
+            self._first[key] = dataset
+        return first
+
+    def _owner_of_near(self, text: str, dataset: str) -> str | None:
+        place = self._index.find_or_add(text)
+        if place is None:
+            self._owners.append(dataset)
+            return None
+        return self._owners[place]
+
+    def pairs(self, name: str, ledger: Ledger) -> list[dict[str, Any]]:
+        """Return the set's rows of the `duplicates` table: every dataset and those behind it.
+
+        Raises AccountingError unless they add up to what the ledger says was dropped.
+        """
+        for kind, rule in _DROPPED_AS.items():
+            counted = sum(n for (known, _, _), n in self._repeated.items() if known == kind)
+            if counted != ledger.n_dropped(rule):
+                raise AccountingError(
+                    f"{ledger.item}: rule {rule} dropped {ledger.n_dropped(rule)} rows, "
+                    f"{counted} stand in pairs of datasets"
+                )
+        datasets = list(self._datasets)
+        return [
+            {
+                "set": name,
+                "first": first,
+                "dataset": dataset,
+                "n_exact": self._repeated[EXACT, first, dataset],
+                "n_near": self._repeated[NEAR, first, dataset] if self.looks_for_near else None,
+            }
+            for place, first in enumerate(datasets)
+            for dataset in datasets[place:]
+        ]
+
+
+def _key(instruction: Any, context: Any) -> str:
+    """Return the key of an instruction and its input; a missing one is no text in a data frame."""
+    return instruction_key(
+        *(part if isinstance(part, str) else None for part in (instruction, context))
+    )
+
+
 @dataclass
 class _Set:
     """One set of a mixture: its usable rows, and which of them are for what."""
@@ -104,6 +202,7 @@ class _Set:
     rows: Spool
     train: Ledger
     validation: Ledger
+    instructions: _Instructions
     ids: list[str] = field(default_factory=list)  # of the rows left to train on, as they came
     held_out: frozenset[str] = frozenset()
     twice: frozenset[str] = frozenset()  # those with one copy more than the others
@@ -138,8 +237,8 @@ def build_mixture(
     seed: int,
     files: MixtureFiles,
     buffer_bytes: int = BUFFER_BYTES,
-) -> pd.DataFrame:
-    """Write a mixture's training and validation rows; return the rows of its `ledger` table.
+) -> MixtureCounts:
+    """Write a mixture's training and validation rows; return what its other tables hold.
 
     Each set: union of its datasets (`examples` are their tables), duplicate instructions and
     unusable rows dropped, validation rows held out by a draw on their content, training rows too
@@ -147,24 +246,28 @@ def build_mixture(
     Raises InputError when a set has too few rows left.
     """
     check_template(settings.template)
+    near = spec.similarity if spec.near_duplicates == "drop" else None
     with work_folder(files.train) as folder:
         sets = []
         for name, datasets in spec.sets.items():
             spool = Spool(folder / name, table_schema("mixture"), buffer_bytes)
             ledgers = [Ledger("mixtures", f"{mixture}/{name}", s) for s in ("train", "validation")]
-            sets.append(_Set(name, spool, *ledgers))
+            sets.append(_Set(name, spool, *ledgers, _Instructions(near)))
             _collect(sets[-1], _parts(sets[-1], datasets, examples), spec, settings)
             _hold_out(sets[-1], spec.validation_size, seed)
             _refuse_empty(mixture, sets[-1])
-        if spec.similarity is not None:
-            _drop_like_validation(sets, spec.similarity)
+        _drop_like_validation(sets, spec.similarity)
         for one in sets:
             _refuse_empty(mixture, one)
         _up_sample(sets, seed)
         _log_shares(mixture, sets)
         _write(sets, files)
     every = [*(one.train for one in sets), *(one.validation for one in sets)]
-    return pd.concat([ledger.frame() for ledger in every], ignore_index=True)
+    pairs = [row for one in sets for row in one.instructions.pairs(one.name, one.train)]
+    return MixtureCounts(
+        pd.concat([ledger.frame() for ledger in every], ignore_index=True),
+        pd.DataFrame(pairs, columns=table_schema("duplicates").names).astype({"n_near": "Int64"}),
+    )
 
 
 def copies(ids: Sequence[str], size: int, seed: int) -> tuple[int, frozenset[str]]:
@@ -193,10 +296,8 @@ def _collect(
 ) -> None:
     """Put a set's usable rows into its spool, with prompt, response and token counts."""
     schema = table_schema("mixture")
-    seen: set[str] = set()
-    index = None if spec.similarity is None else NearIndex(spec.similarity)
     for rows in parts:
-        usable = _usable_rows(rows, seen, index, spec, settings, one.train)
+        usable = _usable_rows(rows, one.instructions, spec, settings, one.train)
         one.ids += usable["example_id"].tolist()
         usable = usable.assign(set=one.name, copy=0)[schema.names]
         one.rows.add(pa.Table.from_pandas(usable, schema, preserve_index=False))
@@ -204,21 +305,20 @@ def _collect(
 
 def _usable_rows(
     rows: pd.DataFrame,
-    seen: set[str],
-    index: NearIndex | None,
+    instructions: _Instructions,
     spec: MixtureSpec,
     settings: PromptSettings,
     ledger: Ledger,
 ) -> pd.DataFrame:
     """Return some of a set's rows with prompt, response and token counts, less what is useless.
 
-    `seen` and `index` hold the instructions of the rows before.
+    `instructions` holds those of the rows before.
     """
     ledger.count(READ, len(rows), len(rows))
     rows = _kept(rows, "no_response", rows["references"].map(len) > 0, ledger)
-    rows = _kept(rows, "duplicate_instruction", ~_is_duplicate(rows, seen), ledger)
-    if index is not None:
-        rows = _kept(rows, "near_duplicate_instruction", ~_is_near_duplicate(rows, index), ledger)
+    rows = _kept(rows, _DROPPED_AS[EXACT], ~instructions.are_equal(rows), ledger)
+    if instructions.looks_for_near:
+        rows = _kept(rows, _DROPPED_AS[NEAR], ~instructions.are_near(rows), ledger)
     rows = rows.assign(response=rows["references"].map(lambda texts: texts[0]))
     counts = np.array(count_tokens(rows["response"], settings.tokenizer), dtype=np.int64)
     has_end = settings.tokenizer.eos_token_id is not None
@@ -233,33 +333,6 @@ def _kept(rows: pd.DataFrame, rule: str, keep: pd.Series, ledger: Ledger) -> pd.
     chosen = rows[keep.astype(bool)]
     ledger.count(rule, len(rows), len(chosen))
     return chosen.reset_index(drop=True)
-
-
-def _is_duplicate(rows: pd.DataFrame, seen: set[str]) -> pd.Series:
-    """Mark instructions that stand earlier in the set (the paper: one set of unique examples).
-
-    Questions and documents are left alone: a question may be asked of several contexts.
-    """
-    marks = []
-    for kind, instruction, context in zip(
-        rows["kind"], rows["instruction"], rows["context"], strict=True
-    ):
-        key = None
-        if kind == INSTRUCTION_KIND:
-            key = instruction_key(instruction, context if isinstance(context, str) else None)
-        marks.append(key in seen)
-        if key is not None:
-            seen.add(key)
-    return pd.Series(marks, index=rows.index, dtype=bool)
-
-
-def _is_near_duplicate(rows: pd.DataFrame, index: NearIndex) -> pd.Series:
-    """Mark instructions that are near-duplicates of one that stands earlier and is kept."""
-    marks = [
-        kind == INSTRUCTION_KIND and not index.add_unless_known(text)
-        for kind, text in zip(rows["kind"], _compared_texts(rows), strict=True)
-    ]
-    return pd.Series(marks, index=rows.index, dtype=bool)
 
 
 def _compared_texts(rows: pd.DataFrame) -> Iterator[str]:
@@ -337,9 +410,10 @@ def _drawn(ids: Sequence[str], size: int, seed: int, purpose: str) -> list[str]:
 def _refuse_empty(mixture: str, one: _Set) -> None:
     if not one.ids or not one.held_out:
         step = one.train.hungriest()
+        most = f"; rule {step.rule} dropped most ({step.n_dropped} of {step.n_in})"
         raise InputError(
             f"mixtures.{mixture}: set {one.name} has too few rows to train and to validate on "
-            f"({len(one.ids)}); rule {step.rule} dropped most ({step.n_dropped} of {step.n_in})"
+            f"({len(one.ids)}){most if step.n_dropped else ''}"
         )
 
 

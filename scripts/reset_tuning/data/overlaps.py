@@ -102,14 +102,14 @@ class NearIndex:
         ngrams = word_ngrams(folded, self._similarity.n_words)
         return self._find(ngrams, _signature(ngrams)) if self._may_match(len(ngrams)) else []
 
-    def add_unless_known(self, folded: str) -> bool:
-        """Take a text in unless a near-duplicate of it is known; say whether it was taken in."""
+    def find_or_add(self, folded: str) -> int | None:
+        """Return the place of the first known near-duplicate of a text; take it in without one."""
         ngrams = word_ngrams(folded, self._similarity.n_words)
         signature = _signature(ngrams)
-        if self._find(ngrams, signature):
-            return False
+        for place, _ in self._find(ngrams, signature):
+            return place
         self._add(folded, ngrams, signature)
-        return True
+        return None
 
     def _add(self, folded: str, ngrams: frozenset[str], signature: Any) -> int:
         place = len(self._texts)
@@ -127,10 +127,13 @@ class NearIndex:
         return found
 
     def _may_match(self, size: int) -> bool:
-        """Say whether some known text has about as many n-grams; most long documents have not."""
-        least = size * self._similarity.threshold
-        most = size / self._similarity.threshold
-        return any(least <= known <= most for known in self._sizes)
+        """Say whether some known text has about as many n-grams; most long documents have not.
+
+        The similarity of two sets is at most the quotient of their sizes, also as rounded: a
+        product with the threshold may be rounded up and lose a pair that is exactly at it.
+        """
+        least = self._similarity.threshold
+        return any(min(size, known) / max(size, known) >= least for known in self._sizes)
 
     def _ngrams_of_place(self, place: int) -> frozenset[str]:
         return word_ngrams(self._texts[place], self._similarity.n_words)

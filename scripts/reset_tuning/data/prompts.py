@@ -3,7 +3,8 @@
 One rendering serves training and evaluation. When a prompt is too long its context is cut; header,
 instruction and question always stay whole. A document is cut from its end. Of passages those
 without the answer are cut first, from the last on, and the first one with it stays whole: the one
-with the reference that is trained on, if some passage holds just that.
+with the reference that is trained on, if some passage holds just that. A prompt for which that one
+is too long is no use in training; in a test its context is cut from the end, as a document is.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -122,18 +123,21 @@ def fitted_prompts(
     tasks: Mapping[str, str],
     tokenizer: Any,
     limits: Sequence[int],
+    *,
+    cut_answers: bool = False,
 ) -> list[FittedPrompt | None]:
     """Fit many prompts, each to its own limit; None stands for a prompt that is too long.
 
-    `tasks` are the task texts by dataset. Prompts are tokenised in batches, and only those that
-    need cutting are looked at one by one.
+    `tasks` are the task texts by dataset. With `cut_answers` a prompt is not too long because the
+    passage with the answer is: the context is then cut from its end. Prompts are tokenised in
+    batches, and only those that need cutting are looked at one by one.
     """
     parts = [prompt_parts(row, template, tasks.get(row["dataset"])) for row in examples]
     lengths = count_prompt_tokens([part.text for part in parts], tokenizer)
     fitted: list[FittedPrompt | None] = []
     for part, n_tokens, limit in zip(parts, lengths, limits, strict=True):
         try:
-            fitted.append(_fit(part, n_tokens, tokenizer, limit))
+            fitted.append(_fit(part, n_tokens, tokenizer, limit, cut_answers=cut_answers))
         except PromptTooLong:
             fitted.append(None)
     return fitted
@@ -160,7 +164,9 @@ def count_prompt_tokens(prompts: Iterable[str], tokenizer: Any) -> list[int]:
     return [count + n_bos for count in count_tokens(prompts, tokenizer)]
 
 
-def _fit(parts: PromptParts, n_tokens: int, tokenizer: Any, limit: int) -> FittedPrompt:
+def _fit(
+    parts: PromptParts, n_tokens: int, tokenizer: Any, limit: int, *, cut_answers: bool = False
+) -> FittedPrompt:
     """Cut the context of a prompt of `n_tokens` tokens until the prompt fits."""
     if n_tokens <= limit:
         return FittedPrompt(parts.text, n_tokens, 0)
@@ -168,7 +174,11 @@ def _fit(parts: PromptParts, n_tokens: int, tokenizer: Any, limit: int) -> Fitte
     if bare > limit:
         raise PromptTooLong(f"{bare} tokens without context, {limit} allowed")
     if parts.gold:
-        return _fit_passages(parts, n_tokens, tokenizer, limit)
+        try:
+            return _fit_passages(parts, n_tokens, tokenizer, limit)
+        except PromptTooLong:
+            if not cut_answers:
+                raise
     kept, left = parts, n_tokens
     # Tokens at the cut may join otherwise than in the whole text, so the result is measured again.
     while left > limit:

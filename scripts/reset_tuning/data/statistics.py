@@ -82,7 +82,9 @@ def _test_lengths(path: Path, settings: PromptSettings, reserved_tokens: int) ->
     """Return the token counts of a test set's prompts and first references, as evaluated."""
     rows = read_table(path, "example").to_dict("records")
     limits = [settings.max_length - reserved_tokens] * len(rows)
-    fitted = fitted_prompts(rows, settings.template, settings.tasks, settings.tokenizer, limits)
+    fitted = fitted_prompts(
+        rows, settings.template, settings.tasks, settings.tokenizer, limits, cut_answers=True
+    )
     references = [row["references"][0] if row["references"] else None for row in rows]
     counts = iter(count_tokens([text for text in references if text], settings.tokenizer))
     return pd.DataFrame(

@@ -4,9 +4,7 @@ Rows are held until they fill a buffer. What does not fit waits in temporary fil
 range of ids (ids are hashes, so the ranges fill evenly), and each range is then sorted by itself.
 """
 
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from reset_tuning.files import work_folder
 from reset_tuning.tables import table_schema, writing_table
 
 ExampleRow = dict[str, Any]  # a row of the `example` table
@@ -46,14 +45,6 @@ def write_examples(
             for part in spool.parts():
                 out.write(part.to_pandas())
     return n_rows
-
-
-@contextmanager
-def work_folder(path: Path) -> Iterator[Path]:
-    """Yield a folder beside a table that is to be written; it goes when the block ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
-        yield Path(folder)
 
 
 class Spool:
@@ -91,7 +82,7 @@ class Spool:
         if not self._buffer:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        rows = pa.concat_tables(self._buffer)
+        rows = pa.concat_tables(self._buffer).combine_chunks()  # else each `take` combines them
         self._buffer, self._size = [], 0
         numbers = np.array([int(id_[:2], 16) for id_ in rows["example_id"].to_pylist()])
         numbers = numbers * _RANGES // 256

@@ -4,6 +4,8 @@ import gzip
 import hashlib
 import io
 import json
+import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +264,18 @@ def test_questions_without_passages_are_counted(
     assert next(step.n_dropped for step in ledger.steps if step.rule == "no_context") == 1
 
 
+@pytest.mark.parametrize("blank", [" \n", None])
+@pytest.mark.parametrize("dataset", QUESTIONS)
+def test_questions_without_a_question(
+    dataset: str, blank: Any, tmp_path: Path, experiment: Experiment, records: dict
+) -> None:
+    case, known = Case(tmp_path, dataset, experiment), records[dataset]
+    examples, _ = case.prepare(lines(known))
+    answered = next(r for r in known if r[TEXT_KEYS[dataset]] == examples["question"][0])
+    _, ledger = case.prepare(lines([*known, answered | {TEXT_KEYS[dataset]: blank}]))
+    assert next(step.n_dropped for step in ledger.steps if step.rule == "empty_question") == 1
+
+
 @pytest.mark.parametrize(
     "spoilt",
     [
@@ -272,9 +286,12 @@ def test_questions_without_passages_are_counted(
         {"role": {}},
         {"rank": "first"},
         {"rank": [1]},
+        {"rank": 1e999},
         {"text": {}},
         {"labels": ["quality"]},
         {"labels": {"quality": {"value": "good", "count": 3}}},
+        {"labels": {"quality": {"value": 10**400, "count": 3}}},
+        {"labels": {"quality": {"value": 0.9, "count": 1e999}}},
     ],
 )
 def test_a_message_of_other_types(
@@ -301,15 +318,74 @@ def test_a_message_of_other_types(
         ("nq", {"ctxs": "abc"}),
         ("bioasq", {"snippets": "abc"}),
         ("sharegpt", {"conversations": "abc"}),
+        ("ms_marco", {"passages": {"passage_text": ["a"], "is_selected": [1e999], "url": []}}),
+        ("bioasq", {"questions": [None]}),
+        ("bioasq", {"questions": [5]}),
     ],
 )
-def test_a_text_in_place_of_a_list(
+def test_a_value_of_another_form(
     dataset: str, spoilt: dict, tmp_path: Path, experiment: Experiment, records: dict
 ) -> None:
     case, known = Case(tmp_path, dataset, experiment), records[dataset]
     answered = next(row for row in known if dataset != "ms_marco" or row["wellFormedAnswers"])
     content = lines([*known, answered | spoilt])
-    assert f"raw.jsonl:{len(known) + 1} is not a " in case.refusal(content)
+    row = rf"raw\.jsonl:{len(known) + 1}(\.1)?"  # .1: the first part of a record of several
+    assert re.search(f"{row} is not a ", case.refusal(content))
+    assert case.dropped(content) == 1
+
+
+def test_a_rank_of_any_size_orders_replies(
+    tmp_path: Path, experiment: Experiment, records: dict
+) -> None:
+    case, known = Case(tmp_path, "oasst1", experiment), records["oasst1"]
+    reply = next(record for record in known if record["role"] == "assistant")
+    case.prepare(lines([*known, reply | {"message_id": "last", "rank": 10**400}]))
+
+
+@pytest.mark.parametrize("value", [True, False, math.inf, -math.inf, [["a"], [True]]])
+def test_values_that_are_no_text(
+    value: Any, tmp_path: Path, experiment: Experiment, records: dict
+) -> None:
+    case, known = Case(tmp_path, "alpaca", experiment), records["alpaca"]
+    content = lines([*known, {"instruction": "Say it.", "input": "", "output": value}])
+    sentence = f"raw.jsonl:{len(known) + 1} is not a alpaca record: text expected, found "
+    assert sentence in case.refusal(content)
+    assert case.dropped(content) == 1
+
+
+def test_numbers_count_as_their_digits_and_not_a_number_as_nothing(
+    tmp_path: Path, experiment: Experiment
+) -> None:
+    case, asked = Case(tmp_path, "alpaca", experiment), {"instruction": "Say it.", "input": ""}
+    content = lines([asked | {"output": value} for value in (1, 1.5, math.nan)])
+    examples, _ = case.prepare(content, filters=[])
+    assert sorted(map(list, examples["references"])) == [[], ["1"], ["1.5"]]
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        *('{"a": ["x",', '{"a": [', '{"a":', '{"a": {"b":', '{"a": {"b": 1,', '{"a": "x'),
+        *('{"a": [\n', "null", " null "),
+    ],
+)
+@pytest.mark.parametrize("n_good", [1, 2, 3])
+def test_a_first_line_that_breaks_off_anywhere_is_one_bad_row(
+    spoilt: str, n_good: int, tmp_path: Path, experiment: Experiment, records: dict
+) -> None:
+    case = Case(tmp_path, "alpaca", experiment)
+    content = spoilt.encode() + b"\n" + lines(records["alpaca"][:n_good])
+    assert "raw.jsonl line 1 is " in case.refusal(content)
+    assert case.dropped(content) == 1
+
+
+@pytest.mark.parametrize("spoilt", [b"\0\0", b"null", b"\0{}"])
+def test_a_bad_line_near_the_begin_is_one_bad_row(
+    spoilt: bytes, tmp_path: Path, experiment: Experiment, records: dict
+) -> None:
+    case, (first, *rest) = Case(tmp_path, "alpaca", experiment), records["alpaca"]
+    content = lines([first]) + spoilt + b"\n" + lines(rest)
+    assert "raw.jsonl line 2 is " in case.refusal(content)
     assert case.dropped(content) == 1
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sys
 import types
 from datetime import UTC, datetime
@@ -55,6 +56,122 @@ def test_local_files_are_linked_and_listed(root: Path, tmp_path: Path) -> None:
 def test_patterns_leave_files_out(root: Path) -> None:
     found = local_files("nq", local(all=["**/*.jsonl", "!**/user_oriented*"]))
     assert [path.name for path in found["all"]] == ["train.jsonl", "test.jsonl"]
+
+
+@pytest.mark.parametrize("written", ["raw", "./raw/../raw", "link_to_raw", "ABSOLUTE"])
+def test_the_raw_folder_itself_as_the_local_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    """Files that lie where their links would go stay as they are, and are listed."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("test.jsonl", "a/train.jsonl", ".cache/huggingface/download/a.jsonl.metadata"):
+        path = tmp_path / "raw/nq" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}\n")
+    (tmp_path / "raw/nq/commit.json").write_text("{}\n")  # of an earlier download from the hub
+    (tmp_path / "elsewhere.jsonl").write_text("{}\n")
+    (tmp_path / "raw/nq/own_link.jsonl").symlink_to(tmp_path / "elsewhere.jsonl")
+    (tmp_path / "link_to_raw").symlink_to("raw")
+    monkeypatch.setenv("RESET_RAW_DIR", str(tmp_path / "raw") if written == "ABSOLUTE" else written)
+    for manifest in (tmp_path / "raw/nq/manifest.json", Path("raw/nq/manifest.json")) * 2:
+        fetch(manifest, "nq", local(all=["**/*.json*"]))
+        listed = [(file.path, file.sha256) for file in read_manifest(manifest)]
+        names = ["a/train.jsonl", "own_link.jsonl", "test.jsonl"]
+        assert listed == [(name, DIGEST) for name in names]
+    links = [path.name for path in (tmp_path / "raw/nq").rglob("*") if path.is_symlink()]
+    assert links == ["own_link.jsonl"]
+
+
+def test_a_local_folder_around_the_raw_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The links of the first fetch match the patterns of the second, and are no further files."""
+    (tmp_path / "raw/nq").mkdir(parents=True)
+    (tmp_path / "raw/nq/test.jsonl").write_text("{}\n")
+    monkeypatch.setenv("RESET_RAW_DIR", str(tmp_path))
+    manifest = tmp_path / "raw/nq/manifest.json"
+    source = local(test=["**/*.jsonl"]) | {"directory": "raw"}
+    for _ in range(3):
+        fetch(manifest, "nq", source)
+        assert [file.path for file in read_manifest(manifest)] == ["nq/test.jsonl"]
+    assert (manifest.parent / "test.jsonl").read_text() == "{}\n"
+
+
+def test_a_link_follows_its_file_and_no_other_file_is_replaced(root: Path, tmp_path: Path) -> None:
+    manifest, source = tmp_path / "raw/nq/manifest.json", local(test=["test*"])
+    manifest.parent.mkdir(parents=True)
+    link = manifest.parent / "test.jsonl"
+    link.write_text("{}\n")  # as another kind of source left it
+    fetch(manifest, "nq", source)
+    assert not link.is_symlink() and read_manifest(manifest)[0].sha256 == DIGEST, "a copy stays"
+    link.write_text('{"downloaded": 1}\n')
+    with pytest.raises(
+        InputError, match=r"raw/nq/test.jsonl is in the way of .*/nq/test.jsonl .*; move it away"
+    ):
+        fetch(manifest, "nq", source)
+    assert link.read_text() == '{"downloaded": 1}\n'
+    for target in ("gone.jsonl", root / "nq/user_oriented.jsonl"):
+        link.unlink()
+        link.symlink_to(target)
+        fetch(manifest, "nq", source)
+        assert link.resolve() == root / "nq/test.jsonl"
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "commit.json", "digests.json"])
+def test_names_of_the_raw_folder_are_no_local_data(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    (root / "nq/a" / name).write_text("{}\n")  # further down it is a name like any other
+    (root / "nq" / name).write_text("the user's")
+    manifest = tmp_path / "raw/nq/manifest.json"
+    fetch(manifest, "nq", local(all=["**/*.json", "test*"]))
+    assert [file.path for file in read_manifest(manifest)] == [f"a/{name}", "test.jsonl"]
+    assert (root / "nq" / name).read_text() == "the user's"
+    assert f"{name} in {root / 'nq'} is not read" in caplog.text and "rename it" in caplog.text
+    with pytest.raises(InputError, match=rf"matches \*\.json \(.*{name}.* do not count\)"):
+        local_files("nq", local(all=["*.json"]))
+
+
+def test_a_link_to_a_matching_file_is_not_read_beside_it(root: Path) -> None:
+    (root / "nq/latest.jsonl").symlink_to("test.jsonl")
+    found = local_files("nq", local(test=["*t.jsonl"]))
+    assert [path.name for path in found["test"]] == ["test.jsonl"]
+    with pytest.raises(InputError, match="patterns of both train and test, itself or through a"):
+        local_files("nq", local(train=["latest*"], test=["test*"]))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["/data/*.json", "", "!", ".", "**.json", "!**.json", "../nq/*.jsonl", "a/../*.jsonl"],
+)
+def test_what_is_no_pattern_is_refused(root: Path, pattern: str) -> None:
+    with pytest.raises(InputError, match=r"^datasets.nq.source.files.test: .* no pattern .*; wri"):
+        local_files("nq", local(test=["test*", pattern]))
+
+
+@pytest.mark.parametrize("kind", ["local", "hub"])
+def test_addresses_where_patterns_belong(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    hub(monkeypatch, [])
+    source = HUB | {"type": kind, "files": {"test": [{"url": "http://127.0.0.1:9/a.json"}]}}
+    with pytest.raises(
+        InputError, match=rf"source.files.test: \{{'url.* no pattern .* type {kind}"
+    ):
+        fetch(tmp_path / "manifest.json", "nq", source)
+
+
+def test_a_name_that_is_not_utf8_is_refused(root: Path) -> None:
+    try:
+        Path(os.fsdecode(bytes(root / "nq") + b"/caf\xe9.csv")).write_text("{}\n")
+    except OSError:
+        pytest.skip("the file system has UTF-8 names only")
+    with pytest.raises(InputError) as error:
+        local_files("nq", local(test=["*.csv"]))
+    assert "datasets.nq.source.files.test" in str(error.value)
+    assert r"not UTF-8, 'caf\udce9.csv'; rename it" in str(error.value)
+    assert str(error.value).encode()
+    assert local_files("nq", local(test=["*", "!*.csv", "!*.txt"]))
 
 
 def test_what_is_missing_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +252,9 @@ def test_the_first_content_of_an_address_is_kept_to(root: Path, tmp_path: Path) 
     with pytest.raises(InputError, match="digests.json, .* is not readable .*delete it to accept"):
         fetched()
     (manifest.parent / "digests.json").unlink()
+    with pytest.raises(InputError, match="test/test.jsonl is in the way of file:.*move it away"):
+        fetched()
+    (manifest.parent / "test/test.jsonl").unlink()
     assert fetched() == DIGEST
 
 
@@ -149,6 +269,62 @@ def test_two_addresses_with_one_name_are_refused(root: Path, tmp_path: Path) -> 
     fetch(tmp_path / "raw/manifest.json", "nq", apart)
     found = {file.path for file in read_manifest(tmp_path / "raw/manifest.json")}
     assert found == {"train/test.jsonl", "test/test.jsonl"}
+
+
+@pytest.mark.parametrize("sha256", [None, DIGEST])
+def test_a_download_replaces_no_file_that_was_put_there_by_hand(
+    root: Path, tmp_path: Path, sha256: str | None
+) -> None:
+    manifest, file = tmp_path / "raw/nq/manifest.json", tmp_path / "raw/nq/test/test.jsonl"
+    source = {"type": "url", "files": {"test": [{"url": (root / "nq/test.jsonl").as_uri()}]}}
+    source["files"]["test"][0]["sha256"] = sha256
+    file.parent.mkdir(parents=True)
+    file.write_text("by hand")
+    with pytest.raises(InputError, match="raw/nq/test/test.jsonl is in the way of file:"):
+        fetch(manifest, "nq", source)
+    assert file.read_text() == "by hand" and not list(file.parent.glob(".*"))
+    file.unlink()
+    (root / "other.txt").write_text("other")
+    file.symlink_to(root / "other.txt")  # as a local source may leave it
+    fetch(manifest, "nq", source)
+    assert not file.is_symlink() and (root / "other.txt").read_text() == "other"
+    (root / "nq/b").mkdir()
+    (root / "nq/b/test.jsonl").write_text('{"newer": 1}\n')
+    source["files"]["test"] = [{"url": (root / "nq/b/test.jsonl").as_uri()}]
+    fetch(manifest, "nq", source)
+    assert file.read_text() == '{"newer": 1}\n', "the file of an address that is no longer listed"
+
+
+def test_names_that_the_file_system_takes_for_one_are_refused(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "raw/test"
+    folder.mkdir(parents=True)
+    (folder / "test.jsonl").write_text("{}\n")
+    os.link(folder / "test.jsonl", folder / "TEST.jsonl")  # as on a case-insensitive one
+    names = ("test.jsonl", "TEST.jsonl")
+    entries = [{"url": f"http://127.0.0.1:9/{name}", "sha256": DIGEST} for name in names]
+    with pytest.raises(InputError, match="/test.jsonl and .*/TEST.jsonl would both be saved as"):
+        fetch(tmp_path / "raw/manifest.json", "nq", {"type": "url", "files": {"test": entries}})
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"url": "http://127.0.0.1:9/a/.."},
+        {"url": "http://127.0.0.1:9/"},
+        {"url": "http://127.0.0.1:9"},
+        {"url": "http://127.0.0.1:9/?file=a.json"},
+        {"url": "http://[half/a.json"},
+        {"url": "http://127.0.0.1:9/caf\udce9.json"},
+        {"url": "http://127.0.0.1:9/a\0.json"},
+        {"url": 9},
+        {"sha256": DIGEST},
+        "http://127.0.0.1:9/a.json",
+    ],
+)
+def test_an_address_without_a_file_name_is_refused(tmp_path: Path, entry: Any) -> None:
+    source = {"type": "url", "files": {"test": [entry]}}
+    with pytest.raises(InputError, match=r"datasets.nq.source.files.test: .* no address .*; write"):
+        fetch(tmp_path / "raw/manifest.json", "nq", source)
 
 
 def test_what_to_accept_is_part_of_the_error(tmp_path: Path, monkeypatch: Any) -> None:
@@ -218,12 +394,16 @@ def hub(
             path = Path(values["local_dir"]) / file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("{}\n")
+            record = Path(values["local_dir"], *RECORDS, f"{file}.metadata")
+            record.parent.mkdir(parents=True, exist_ok=True)
+            record.write_text(values["revision"])
 
     module = types.SimpleNamespace(HfApi=HfApi, snapshot_download=snapshot_download)
     monkeypatch.setitem(sys.modules, "huggingface_hub", module)
     return calls
 
 
+RECORDS = (".cache", "huggingface", "download")
 HUB = {"type": "hub", "id": "org/set", "files": {"train": ["v2/train-*"], "test": ["v2/test-*"]}}
 
 
@@ -289,6 +469,77 @@ def test_only_the_files_of_the_commit_are_listed(
     (tmp_path / "notes.txt").write_text("not fetched")
     assert sorted(listed(old, revision="first")) == old
     assert (tmp_path / "notes.txt").exists()
+
+
+def test_the_hub_removes_and_replaces_no_file_of_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "raw/manifest.json"
+    files = ["v2/train-0", "v2/test-0"]
+    for name, content in (("raw/v2/train-0", "by hand"), ("elsewhere", "linked")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+
+    def listed(newest: str) -> list[str]:
+        calls = hub(monkeypatch, files, newest=newest)
+        fetch(manifest, "x", HUB)
+        assert calls[0]["ignore_patterns"] == ["manifest.json", "commit.json", "digests.json"]
+        return [file.path for file in read_manifest(manifest)]
+
+    with pytest.raises(InputError, match="v2/train-0 is in the way of hub:org/set .*move it away"):
+        listed("first")
+    assert (tmp_path / "raw/v2/train-0").read_text() == "by hand"
+    (tmp_path / "raw/v2/train-0").unlink()
+    (tmp_path / "raw/v2/train-0").symlink_to(tmp_path / "elsewhere")
+    assert listed("first") == files
+    for name, target in (("test-0", "elsewhere"), ("train-1", "elsewhere"), ("train-2", "gone")):
+        (tmp_path / "raw/v2" / name).unlink(missing_ok=True)
+        (tmp_path / "raw/v2" / name).symlink_to(tmp_path / target)
+    assert listed("second") == files, (
+        "at the commit of the first fetch, without a local one's links"
+    )
+    assert (tmp_path / "elsewhere").read_text() == "linked"
+    (tmp_path / "raw/v2/train-1").write_text("by hand")
+    with pytest.raises(InputError, match="v2/train-1 is in the way"):
+        listed("first")
+    (tmp_path / "raw/commit.json").unlink()
+    with pytest.raises(InputError, match="v2/train-1 is in the way"):
+        listed("second")
+    assert (tmp_path / "raw/v2/train-1").read_text() == "by hand"
+
+
+def test_a_hub_download_that_was_stopped_before_its_record_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hub(monkeypatch, ["v2/train-0", "v2/test-0"])
+    fetch(tmp_path / "manifest.json", "x", HUB)
+    tmp_path.joinpath(*RECORDS, "v2/test-0.metadata").unlink()
+    fetch(tmp_path / "manifest.json", "x", HUB)
+    assert tmp_path.joinpath(*RECORDS, "v2/test-0.metadata").exists()
+
+
+def test_a_file_where_a_folder_of_links_belongs(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "raw/nq").mkdir(parents=True)
+    (tmp_path / "raw/nq/a").write_text("mine")
+    (root / "nq/a").mkdir(exist_ok=True)
+    (root / "nq/a/test.jsonl").write_text("{}\n")
+    with pytest.raises(InputError, match="raw/nq/a is in the way of"):
+        fetch(tmp_path / "raw/nq/manifest.json", "nq", local(test=["a/test*"]))
+    assert (tmp_path / "raw/nq/a").read_text() == "mine"
+
+
+def test_the_hubs_client_records_its_files_where_they_are_looked_for(tmp_path: Path) -> None:
+    from huggingface_hub._local_folder import get_local_download_paths
+
+    paths = get_local_download_paths(tmp_path, "v2/test-0.parquet")
+    assert paths.metadata_path == tmp_path.joinpath(*RECORDS, "v2/test-0.parquet.metadata")
+
+
+def test_a_raw_folder_below_a_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    hub(monkeypatch, ["v2/train-0", "v2/test-0"])
+    manifest = tmp_path / ".cache/raw/x/manifest.json"
+    fetch(manifest, "x", HUB)
+    assert [file.path for file in read_manifest(manifest)] == ["v2/train-0", "v2/test-0"]
 
 
 def test_a_hub_download_that_broke_off_is_resumed(

@@ -38,6 +38,8 @@ def passes(item: str | dict, candidate: Candidate) -> bool:
         ("gold_not_in_passages", {"gold_ranks": (3,)}, {"gold_ranks": ()}),
         ("no_selected_passage", {"gold_ranks": (3,)}, {"gold_ranks": ()}),
         ("empty_context", {"context": "a"}, {"context": " "}),
+        ("empty_question", {"question": "a"}, {"question": " "}),
+        ("empty_question", {"question": "a"}, {"question": None}),
         ("no_context", {}, {"faults": frozenset({"no_context"})}),
         ("not_assistant_pair", {}, {"faults": frozenset({"not_assistant_pair"})}),
     ],
@@ -45,12 +47,6 @@ def passes(item: str | dict, candidate: Candidate) -> bool:
 def test_each_filter(item: str | dict, kept: dict, dropped: dict) -> None:
     assert passes(item, Candidate(**kept))
     assert not passes(item, Candidate(**dropped))
-
-
-def test_duplicates_are_compared_folded() -> None:
-    (rule,) = build_filters("x", ["duplicate_instruction"], ())
-    asked = ["What's C++?", "what’s  C++", "What's C#?", "WHAT'S C++!"]
-    assert [rule.keep(Candidate(instruction=text)) for text in asked] == [True, False, True, False]
 
 
 def test_format_rules_come_first_unless_listed() -> None:
@@ -70,6 +66,7 @@ def test_unknown_filters_name_the_allowed(item: str | dict) -> None:
     [
         ({"short_response": {"letters": 3}}, "short_response does not take the options letters"),
         ({"seen_in_training": {"x": 1}}, "seen_in_training does not take the options x"),
+        ({"duplicate_instruction": {"x": 1}}, "duplicate_instruction does not take the options x"),
         ({"a": {}, "b": {}}, "neither a filter's name"),
         (3, "neither a filter's name"),
     ],

@@ -7,6 +7,7 @@ changed, and our own reader of that form may go.
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -19,7 +20,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from helpers import ROOT
-from reset_tuning.data.raw import BadRow, read_records
+from reset_tuning.data import raw_parquet
+from reset_tuning.data.raw import read_records
+from reset_tuning.data.rows import BadRow
 from reset_tuning.errors import InputError
 
 ROWS = [{"question": f"q{n}", "answers": [f"a{n}"] * (n % 3), "n": n} for n in range(2500)]
@@ -71,6 +74,18 @@ def test_no_data_job_loads_torch(parquet: Path) -> None:
     subprocess.run([sys.executable, "-c", code, str(parquet)], env=environment, check=True)
 
 
+def test_nobody_is_told_of_a_local_file(parquet: Path, monkeypatch: Any) -> None:
+    """The library counts every opening at its hub, whose answer a node without a network awaits."""
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(datasets.config, "HF_UPDATE_DOWNLOAD_COUNTS", True)
+    asked: list[bool] = []
+    monkeypatch.setattr(datasets.load, "get_session", lambda: asked.append(True))
+    assert len(load("parquet", parquet)) == len(ROWS) and asked
+    asked.clear()
+    assert len(list(read_records(parquet))) == len(ROWS) and not asked
+    assert datasets.config.HF_UPDATE_DOWNLOAD_COUNTS
+
+
 def test_packed_parquet_is_read_too(parquet: Path, tmp_path: Path) -> None:
     (tmp_path / "raw.parquet.gz").write_bytes(gzip.compress(parquet.read_bytes()))
     with zipfile.ZipFile(tmp_path / "raw.zip", "w") as archive:
@@ -83,7 +98,70 @@ def test_packed_parquet_is_read_too(parquet: Path, tmp_path: Path) -> None:
         assert rows[0][0] == first and [record for _, record in rows] == ROWS
 
 
-def test_a_cut_or_damaged_parquet_file_is_one_sentence(parquet: Path) -> None:
+@pytest.mark.parametrize("folder", [".", "run*", "a[b", "c::d"])
+@pytest.mark.parametrize("name", ["train[1].parquet", "train?.parquet", "a::train1.parquet"])
+def test_a_path_is_no_pattern(folder: str, name: str, parquet: Path, monkeypatch: Any) -> None:
+    """The library takes a path for a pattern, or for a chain of file systems."""
+    monkeypatch.chdir(parquet.parent)
+    pq.write_table(pa.table({"question": ["another file"]}), "other.parquet")
+    for other in ("run1", folder):
+        Path(other).mkdir(exist_ok=True)
+        for neighbour in ("train1.parquet", "a"):
+            shutil.copy("other.parquet", Path(other, neighbour))
+    path = parquet.rename(Path(folder, name))
+    assert [record for _, record in read_records(path)] == ROWS
+
+
+def test_the_temporary_folder_is_no_pattern(parquet: Path, monkeypatch: Any) -> None:
+    (parquet.parent / "job[1]").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(parquet.parent / "job[1]"))
+    assert [record for _, record in read_records(parquet)] == ROWS
+
+
+def test_a_column_of_a_type_that_the_library_lacks_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "raw.parquet"
+    tags = pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64()))
+    pq.write_table(pa.table({"question": ["q"], "tags": tags}), path)
+    with pytest.raises(InputError, match="raw.parquet: column 'tags' has the type map.*; write"):
+        list(read_records(path))
+    needed = list(read_records(path, columns=["question"]))
+    assert needed == [("raw.parquet:1", {"question": "q"})]
+
+
+@pytest.mark.parametrize(
+    "metadata", ["{", "3", '{"info": {"features": {"question": {"_type": "Unheard"}}}}']
+)
+def test_the_librarys_own_metadata_is_not_read(metadata: str, parquet: Path) -> None:
+    table = pq.read_table(parquet).replace_schema_metadata({"huggingface": metadata})
+    pq.write_table(table, parquet)
+    assert [record for _, record in read_records(parquet)] == ROWS
+
+
+def test_a_large_row_group_is_not_decoded_whole(parquet: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(raw_parquet, "_ROWS_HELD", 100)
+    monkeypatch.setattr(datasets, "load_dataset", None)
+    assert [record for _, record in read_records(parquet)] == ROWS
+    most = max(len(batch) for batch in raw_parquet._parquet_batches(parquet, "x", []))
+    assert most <= raw_parquet._ROWS_AT_ONCE
+
+
+@pytest.mark.parametrize("rows_held", [0, 1000])
+def test_a_repeated_column_is_one_sentence(
+    rows_held: int, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(raw_parquet, "_ROWS_HELD", rows_held)
+    path = tmp_path / "raw.parquet"
+    pq.write_table(pa.table([pa.array(["x"])] * 2, names=["a", "a"]), path)
+    with pytest.raises(InputError, match="raw.parquet is not a readable parquet") as caught:
+        list(read_records(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rows_held", [0, 1000])
+def test_a_cut_or_damaged_parquet_file_is_one_sentence(
+    rows_held: int, parquet: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(raw_parquet, "_ROWS_HELD", rows_held)
     whole = parquet.read_bytes()
     for content in (whole[:-20], whole[:40], whole[:100] + bytes(200) + whole[300:]):
         parquet.write_bytes(content)

@@ -71,7 +71,17 @@ def test_long_documents_are_not_compared_with_short_ones() -> None:
     assert index.find(" ".join(f"w{i}" for i in range(1000)) + " a b c d e") == []
 
 
-@settings(deadline=None, max_examples=15)
+@pytest.mark.parametrize(("few", "many", "threshold"), [(33, 60, 0.55), (7, 10, 0.7), (4, 5, 0.8)])
+def test_a_pair_at_the_threshold_is_found(few: int, many: int, threshold: float) -> None:
+    """No rounding of a product loses it: 60 * 0.55 is a little more than 33."""
+    words = [f"w{n}" for n in range(many)]
+    for known, asked in [(few, many), (many, few)]:
+        index = NearIndex(Similarity(threshold, 1))
+        index.add(" ".join(words[:known]))
+        assert index.find(" ".join(words[:asked])) == [(0, threshold)]
+
+
+@settings(max_examples=15)
 @given(st.integers(0, 10_000), st.sampled_from([0.6, 0.8, 0.9]))
 def test_hashing_finds_what_comparing_every_pair_finds(seed: int, threshold: float) -> None:
     """Against brute force on texts that are edited copies of each other."""

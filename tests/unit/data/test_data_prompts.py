@@ -85,7 +85,7 @@ def test_what_fits_is_left_alone(tokenizer: Any, template: dict) -> None:
     assert fitted.n_tokens == n_tokens(whole, tokenizer)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.text(max_size=200), st.integers(0, 120), st.text(max_size=10))
 def test_only_the_end_of_the_context_is_cut(
     tokenizer: Any, template: dict, context: str, room: int, question: str
@@ -104,7 +104,7 @@ def test_only_the_end_of_the_context_is_cut(
         assert fitted.n_tokens >= bare + room - 4
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.text("abc de", min_size=1, max_size=60), min_size=1, max_size=5),
     st.sets(st.integers(1, 5), min_size=1),
@@ -159,6 +159,36 @@ def test_other_passages_are_cut_from_the_last_on(tokenizer: Any, template: dict)
     assert all(passage in text for passage in passages[:4])
     text = fitted_prompt(row, template, "Extract.", tokenizer, whole - 3 * last).text
     assert passages[3] in text and passages[2] not in text
+
+
+def test_passages_with_the_answer_are_cut_after_those_without(
+    tokenizer: Any, template: dict
+) -> None:
+    passages = [f"passage {name} of the text" for name in "abcde"]
+    row = QUESTION | {"context": "\n".join(passages), "gold_passages": [1, 4]}
+    kept = row | {"context": "\n".join(passages[place] for place in (0, 1, 3))}
+    limit = n_tokens(render_prompt(kept, template, "Extract."), tokenizer)
+    text = fitted_prompt(row, template, "Extract.", tokenizer, limit).text
+    assert [passage in text for passage in passages] == [True, True, False, True, False]
+
+
+def test_an_answer_that_does_not_fit_whole_is_cut_only_where_asked(
+    tokenizer: Any, template: dict
+) -> None:
+    passages = ["short one here", "the answer is far away " * 30]
+    row = QUESTION | {"context": "\n".join(passages), "gold_passages": [2]}
+    bare = n_tokens(render_prompt(row | {"context": ""}, template, "Extract."), tokenizer)
+
+    def fitted(row: dict, limit: int, **how: bool) -> Any:
+        return fitted_prompts([row], template, {"nq": "Extract."}, tokenizer, [limit], **how)[0]
+
+    assert fitted(row, bare + 40) is None
+    cut = fitted(row, bare + 40, cut_answers=True)
+    assert cut == fitted(row | {"gold_passages": None}, bare + 40)
+    assert passages[0] in cut.text and cut.n_context_tokens_cut > 0
+    assert fitted(row, bare - 1, cut_answers=True) is None
+    whole = n_tokens(render_prompt(row, template, "Extract."), tokenizer)
+    assert fitted(row, whole - 1, cut_answers=True) == fitted(row, whole - 1)
 
 
 def test_instruction_and_question_are_never_cut(tokenizer: Any, template: dict) -> None:

@@ -115,11 +115,11 @@ def test_overlaps_of_every_pair_of_sets(tmp_path: Path) -> None:
     assert table.loc["any", "contamination_rate"] == 0.5
 
 
-@pytest.mark.parametrize(("n_shared", "is_contaminated"), [(17, True), (16, False), (10, False)])
+@pytest.mark.parametrize(("n_shared", "is_contaminated"), [(17, True), (14, True), (13, False)])
 def test_seven_tenths_of_the_ngrams_contaminate(
     tmp_path: Path, n_shared: int, is_contaminated: bool
 ) -> None:
-    words = [f"w{n}" for n in range(20)]  # thirteen 8-grams
+    words = [f"w{n}" for n in range(17)]  # ten 8-grams
     shared = " ".join(words[:n_shared])  # n - 7 of them
     rows = [example("a" * 16, instruction="x", references=[shared])]
     training = split(tmp_path, "dolly", "train", rows)[0]

@@ -21,7 +21,7 @@ def row(number: int) -> dict:
     return example(f"{number:016x}", context=f"text {number} " * (number % 7)) | places
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(IDS, st.integers(1, 30_000))
 def test_spilling_changes_nothing(
     tmp_path_factory: pytest.TempPathFactory, numbers: list[int], buffer: int

@@ -6,8 +6,8 @@ from typing import Any
 
 from reset_tuning.data.candidates import Candidate, clean, clean_all, members
 from reset_tuning.data.passages import answer_finder, choose_passages, joined
-from reset_tuning.data.raw import Record
 from reset_tuning.data.readers.formats import Format, ReaderOptions, signatures
+from reset_tuning.data.rows import Record, TableRow
 
 _TAG = re.compile(r"<[^>]*>")
 _SOURCE_END = re.compile(r"< EOT >\s*")
@@ -74,7 +74,7 @@ def _passage_texts(passages: Any) -> list[str]:
 
 
 def questions_of(record: Record) -> Iterator[tuple[str, Record]]:
-    """Yield a record itself, or the questions of a MultiQA record with its documents.
+    """Yield a record itself, or a MultiQA record once for each of its questions.
 
     MultiQA's files start with a header, which holds no question.
     """
@@ -83,13 +83,20 @@ def questions_of(record: Record) -> Iterator[tuple[str, Record]]:
     if "qas" not in record:
         yield "", record
         return
-    passages = [text for document in record["context"]["documents"] for text in _texts(document)]
-    for number, question in enumerate(record["qas"], start=1):
-        answers = _multiqa_answers(question["answers"])
-        yield (
-            str(number),
-            {"question": question["question"], "answers": answers, "passages": passages},
-        )
+    for number, question in enumerate(members(record["qas"]), start=1):
+        yield str(number), record | {"qas": [question]}
+
+
+def question_of(record: Record) -> Record:
+    """Return a record itself, or the question of a MultiQA record of one with its passages."""
+    if "qas" not in record:
+        return record
+    (question,) = record["qas"]
+    return {
+        "question": question["question"],
+        "answers": _multiqa_answers(question["answers"]),
+        "passages": [text for page in record["context"]["documents"] for text in _texts(page)],
+    }
 
 
 def _texts(document: Record) -> list[str]:
@@ -121,12 +128,12 @@ def read_searchqa(record: Record, options: ReaderOptions) -> Iterator[Candidate]
     yield _extractive(record["question"], record["answer"], snippets, options)
 
 
-def bioasq_questions(record: Record) -> Iterator[tuple[str, Record]]:
+def bioasq_questions(record: Record) -> Iterator[tuple[str, Any]]:
     """Yield the questions of a golden file, or a record that is one already."""
     if "questions" not in record:
         yield "", record
         return
-    for number, question in enumerate(record["questions"], start=1):
+    for number, question in enumerate(members(record["questions"]), start=1):
         yield str(number), question
 
 
@@ -140,20 +147,21 @@ def read_bioasq(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
 # --- abstractive question answering ---------------------------------------------------------------
 
 
-def ms_marco_rows(record: Record) -> list[tuple[str, Record]]:
-    """Return a row itself, or the rows of the raw v2.1 file, an object of columns keyed by row."""
-    if not isinstance(record["query"], dict):
-        return [("", record)]
-    return [
-        (key, {name: column.get(key) for name, column in record.items()}) for key in record["query"]
-    ]
+def ms_marco_rows(record: Record) -> Iterator[tuple[str, Record]]:
+    """Yield a row itself, or the rows of an object of columns keyed by row, as in raw v2.1 files.
+
+    Those files' rows come apart already, unless the object is one of several or its keys are odd.
+    """
+    if isinstance(record, TableRow) or not isinstance(record["query"], dict):
+        yield "", record
+        return
+    for key in record["query"]:
+        yield key, {name: column.get(key) for name, column in record.items()}
 
 
 def read_ms_marco(record: Record, options: ReaderOptions) -> list[Candidate]:
     """Return an MS MARCO query; the passages that annotators selected count as gold."""
     references = _ms_marco_answers(record[options.answers])
-    if options.answered_only and not references:  # four of five queries
-        return [Candidate(question=clean(record["query"]))]
     texts, selected = _ms_marco_passages(record["passages"])
     known = [place for place, text in enumerate(texts) if text and not text.isspace()]
     chosen = choose_passages(
@@ -246,6 +254,7 @@ FORMATS = (
         ),
         read_passages,
         expand=questions_of,
+        part=question_of,
         excluded=frozenset({"search_results", "query_type", "wellFormedAnswers"}),
         rules=("no_context",),
     ),
@@ -263,6 +272,7 @@ FORMATS = (
         signatures("question answer search_results", *_MULTIQA),
         read_searchqa,
         expand=questions_of,
+        part=question_of,
         rules=("no_context",),
     ),
     Format(
@@ -273,7 +283,6 @@ FORMATS = (
         expand=ms_marco_rows,
         rules=("no_context",),
         columns=("query", "passages", "answers", "wellFormedAnswers"),
-        dear="passages",
         answers_by_option=True,
     ),
     Format("cnn_dailymail", "summarization", signatures("article highlights"), read_cnn_dailymail),

@@ -5,7 +5,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from reset_tuning.data.candidates import Candidate
-from reset_tuning.data.raw import Record, Row
+from reset_tuning.data.passages import GOLD_RULES
+from reset_tuning.data.rows import Record, Row
 from reset_tuning.errors import InputError
 
 
@@ -17,20 +18,17 @@ class ReaderOptions:
     gold: `promote` | `require_in_top5`, see `passages.choose_passages`.
     answers: the MS MARCO column of the references, `wellFormedAnswers` (paper) | `answers`.
     later_chunks: `keep` | `drop` ShareGPT records that continue an earlier one (id suffix _1, _2…).
-    answered_only: set by the program where the first rule drops records without an answer: a reader
-    may then leave out what is dear to work out for them.
     """
 
     max_passages: int = 5
     gold: str = "promote"
     answers: str = "wellFormedAnswers"
     later_chunks: str = "keep"
-    answered_only: bool = False
 
     @classmethod
     def of(cls, dataset: str, values: Mapping[str, Any]) -> "ReaderOptions":
         """Return the options of a dataset; raise InputError for an unknown name or value."""
-        allowed = [field.name for field in fields(cls) if field.name != "answered_only"]
+        allowed = [field.name for field in fields(cls)]
         for name in values:
             if name not in allowed:
                 raise InputError(
@@ -39,7 +37,7 @@ class ReaderOptions:
                 )
         options = cls(**values)
         choices = {
-            "gold": ("promote", "require_in_top5"),
+            "gold": GOLD_RULES,
             "answers": ("wellFormedAnswers", "answers"),
             "later_chunks": ("keep", "drop"),
         }
@@ -58,6 +56,10 @@ def _itself(record: Record) -> Iterator[tuple[str, Record]]:
     yield "", record
 
 
+def _unchanged(record: Record) -> Record:
+    return record
+
+
 def _unjoined(rows: Iterable[Row]) -> Iterable[Row]:
     return rows
 
@@ -68,25 +70,25 @@ class Format:
 
     `signatures` are sets of keys, of which a record has all of at least one; a record with a key of
     `excluded` is something else. `expand` takes a record apart that holds several (with a suffix
-    for their source rows). `join` completes rows from other rows of their file. `rules` names the
-    faults that `read` may find, in the order in which they are counted. In a `grouped` format
-    several candidates answer the same prompt, and the best one is kept. `columns` are all that
-    `read` needs of a parquet file (default: everything); `dear` is the one that it does not need
-    for a record without an answer, where such records are dropped first. With `answers_by_option`
-    a record also needs the key that the option `answers` names.
+    for their source rows) and looks no further: `part` makes a record of each, so that what is
+    wrong with one costs no other. `join` completes rows from other rows of their file. `rules`
+    names the faults that `read` may find, in the order in which they are counted. In a `grouped`
+    format several candidates answer the same prompt, and the best one is kept. `columns` are all
+    that `read` needs of a parquet file (default: everything). With `answers_by_option` a record
+    also needs the key that the option `answers` names.
     """
 
     name: str
     kind: str
     signatures: tuple[frozenset[str], ...]
     read: Callable[[Record, ReaderOptions], Iterable[Candidate]]
-    expand: Callable[[Record], Iterable[tuple[str, Record]]] = _itself
+    expand: Callable[[Record], Iterable[tuple[str, Any]]] = _itself
+    part: Callable[[Record], Record] = _unchanged
     join: Callable[[Iterable[Row]], Iterable[Row]] = _unjoined
     excluded: frozenset[str] = frozenset()
     rules: tuple[str, ...] = ()
     grouped: bool = False
     columns: tuple[str, ...] = ()
-    dear: str = ""
     answers_by_option: bool = False
 
     def match(self, record: Record) -> int:

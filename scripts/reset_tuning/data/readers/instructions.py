@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from reset_tuning.data.candidates import Candidate, clean, clean_all, members
-from reset_tuning.data.raw import Record
 from reset_tuning.data.readers.formats import Format, ReaderOptions, signatures
+from reset_tuning.data.rows import Record
 
 _HUMAN = {"human", "user"}
 _ASSISTANT = {"gpt", "chatgpt", "assistant", "bing", "bard"}

@@ -4,27 +4,34 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from reset_tuning.data.candidates import Candidate, clean, clean_all
-from reset_tuning.data.raw import BadRow, Record, Row
 from reset_tuning.data.readers.formats import Format, ReaderOptions, signatures
+from reset_tuning.data.rows import BadRow, Record, Row
 
 _PARENT = "parent_message"
+_NOBODY = "message without an id"
 _NEEDED = ("message_id", "text", "role")
 _NAMES = ("message_id", "parent_id", "role", "lang")  # that messages are looked up and chosen by
 
 
-def messages_of(record: Record) -> Iterator[tuple[str, Record]]:
+def messages_of(record: Record) -> Iterator[tuple[str, Any]]:
     """Yield a message itself, or the messages of a tree with their parents' ids filled in."""
     if "prompt" not in record:
-        yield "", _message(record)
+        yield "", record
         return
-    waiting: list[tuple[Record, str | None]] = [(record["prompt"], None)]
+    waiting: list[tuple[Any, str | int | None]] = [(record["prompt"], None)]
     count = 0
     while waiting:
         message, parent = waiting.pop()
         count += 1
-        yield str(count), _message(message | {"parent_id": parent})
-        replies = message.get("replies") or []
-        waiting.extend((reply, message["message_id"]) for reply in reversed(replies))
+        if not isinstance(message, dict):
+            yield str(count), message
+            continue
+        yield str(count), message | {"parent_id": parent}
+        identifier, replies = message.get("message_id"), message.get("replies") or []
+        # Null is the parent of prompts: what replies to a message without an id must not be one.
+        parent = identifier if isinstance(identifier, str | int) else _NOBODY
+        replies = replies if isinstance(replies, list) else [replies]
+        waiting.extend((reply, parent) for reply in reversed(replies))
 
 
 def _message(record: Record) -> Record:
@@ -93,7 +100,7 @@ def read_message(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
 def _rank(value: Any) -> int | None:
     try:
         return None if value is None else int(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"rank must be a number, not {value!r}") from error
 
 
@@ -124,6 +131,7 @@ FORMATS = (
         ),
         read_message,
         expand=messages_of,
+        part=_message,
         join=join_parents,
         rules=("repeated_message", "not_assistant_pair"),
         grouped=True,

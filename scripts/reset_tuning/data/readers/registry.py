@@ -9,18 +9,22 @@ import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from reset_tuning.data import readers
-from reset_tuning.data.candidates import BAD_ROW, Candidate
-from reset_tuning.data.raw import BadRow, Record, Row, read_records
+from reset_tuning.data.candidates import BAD_ROW, Candidate, clean
+from reset_tuning.data.raw import read_records
 from reset_tuning.data.readers.formats import Format, ReaderOptions
+from reset_tuning.data.rows import BadRow, Count, Record, Row, TableRow
 from reset_tuning.errors import InputError
 
 AUTO = "auto"
 FAIL, DROP_AND_COUNT = "fail", "drop-and-count"
 
 _logger = logging.getLogger(__name__)
-_MALFORMED = (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError)
+_MALFORMED = (
+    KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, RecursionError,
+)  # fmt: skip
 _LOOKED_AT = 100  # records in which the first good one is looked for where bad ones are dropped
 _LOGGED_BAD_ROWS = 10  # of one file; all of them are counted
 
@@ -40,7 +44,13 @@ FORMATS = _known_formats()
 
 
 def read_candidates(
-    path: Path, name: str, kind: str, format: str, options: ReaderOptions, on_bad_row: str = FAIL
+    path: Path,
+    name: str,
+    kind: str,
+    format: str,
+    options: ReaderOptions,
+    on_bad_row: str = FAIL,
+    unanswered: Count | None = None,
 ) -> Iterator[Candidate]:
     """Yield the candidates of a raw file in its order; `name` stands for it in source rows.
 
@@ -50,25 +60,23 @@ def read_candidates(
     InputError that names it (`on_bad_row` "fail"), or a candidate with the fault BAD_ROW
     ("drop-and-count"). Where bad rows are dropped, the first of up to 100 records that some format
     recognises counts as the file's first.
+
+    `unanswered`: rows whose column of answers is seen to be empty without reading them (parquet's)
+    do not come; it is told how many. Without it every row comes.
     """
     rows = read_records(path, name, tolerant=True)
     at_most = _LOOKED_AT if on_bad_row == DROP_AND_COUNT else 1
-    seen = []  # up to the row that tells the format
-    records: list[Record] = []
-    chosen = None
-    for row in rows:
-        seen.append(row)
-        if not isinstance(row[1], BadRow):
-            records.append(row[1])
-            chosen = find_format(row[1], kind, format, options)
-            if chosen is not None or len(records) == at_most:
-                break
-    if records and chosen is None:
-        raise InputError(_not_recognised(records[0], name, kind, format, options))
-    if chosen is not None and chosen.columns:
-        dear = (chosen.dear, options.answers) if options.answered_only and chosen.dear else None
+    chosen, seen = _chosen_format(rows, kind, format, options, at_most)
+    first = next((record for _, record in seen if not isinstance(record, BadRow)), None)
+    if first is not None and chosen is None:
+        raise InputError(_not_recognised(first, name, kind, format, options))
+    if chosen is not None and chosen.columns and not isinstance(seen[-1][1], TableRow):
+        has_column = unanswered is not None and chosen.answers_by_option
+        unless_empty = (options.answers, unanswered) if has_column else None
         seen = []
-        rows = read_records(path, name, tolerant=True, columns=chosen.columns, dear=dear)
+        rows = read_records(
+            path, name, tolerant=True, columns=chosen.columns, unless_empty=unless_empty
+        )
     n_bad = 0
     for candidate, reason in _candidates_of(itertools.chain(seen, rows), chosen, options):
         if reason is not None:
@@ -77,6 +85,23 @@ def read_candidates(
         yield candidate
     if n_bad:
         _logger.warning("%s: %d bad rows", name, n_bad)
+
+
+def _chosen_format(
+    rows: Iterator[Row], kind: str, format: str, options: ReaderOptions, at_most: int
+) -> tuple[Format | None, list[Row]]:
+    """Return the format that the first of some records tells, and the rows taken to find it."""
+    seen: list[Row] = []
+    n_records = 0
+    for row in rows:
+        seen.append(row)
+        if isinstance(row[1], BadRow):
+            continue
+        n_records += 1
+        chosen = find_format(row[1], kind, format, options)
+        if chosen is not None or n_records == at_most:
+            return chosen, seen
+    return None, seen
 
 
 def _tell_of_bad_row(reason: str, n_bad: int, on_bad_row: str) -> None:
@@ -146,7 +171,7 @@ def _not_recognised(
     record: Record, name: str, kind: str, format: str, options: ReaderOptions
 ) -> str:
     """Tell what is wrong with a file by its first record."""
-    keys = f"its first record has the keys {', '.join(sorted(map(str, record)))}"
+    keys = f"its first record has the keys {', '.join(sorted(map(clean, record)))}"
     best = _best_format(record, kind, format)
     if best.recognises(record):
         return (
@@ -183,13 +208,28 @@ def _expanded(rows: Iterable[Row], chosen: Format) -> Iterator[Row]:
     for row, record in rows:
         if isinstance(record, BadRow):
             yield row, record
-            continue
-        try:
-            parts = list(chosen.expand(record))
-        except _MALFORMED as error:
-            parts = [("", _broken(row, record, chosen, error))]
-        for suffix, part in parts:
-            yield (f"{row}.{suffix}" if suffix else row), part
+        else:
+            yield from _parts(record, row, chosen)
+
+
+def _parts(record: Record, row: str, chosen: Format) -> Iterator[Row]:
+    """Yield the rows that a record holds; a record that cannot be taken apart is one bad row."""
+    try:
+        for suffix, part in chosen.expand(record):
+            name = f"{row}.{clean(suffix)}" if suffix else row
+            yield name, _part(part, name, chosen)
+    except _MALFORMED as error:  # of `expand` alone: no error of a consumer comes here
+        yield row, _broken(row, record, chosen, error)
+
+
+def _part(part: Any, row: str, chosen: Format) -> Record | BadRow:
+    if not isinstance(part, dict):
+        found = type(part).__name__
+        return BadRow(f"{row} is not a {chosen.name} record: it is a {found}, not an object")
+    try:
+        return chosen.part(part)
+    except _MALFORMED as error:
+        return _broken(row, part, chosen, error)
 
 
 def _read(
@@ -207,7 +247,7 @@ def _read(
 
 def _broken(row: str, record: Record, chosen: Format, error: Exception) -> BadRow:
     """Tell what a record lacks or holds that its format does not, with the keys it has."""
-    found = ", ".join(sorted(map(str, record)))
+    found = ", ".join(sorted(map(clean, record)))
     if isinstance(error, KeyError):
         return BadRow(
             f"{row} is not a {chosen.name} record: the key {error} is missing among {found}"

@@ -1,0 +1,161 @@
+"""Records out of one JSON object of columns, each an object of values by row number.
+
+MS MARCO's raw files are of this form: {"answers": {"0": …, "1": …}, "query": {"0": …, "1": …}, …}.
+A row is whole only once the last column is read, so that the columns wait in a temporary file.
+"""
+
+import io
+import json
+import re
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from reset_tuning.data.raw_json import SPACE, JsonText, read_json_objects
+from reset_tuning.data.rows import BOM, BadRow, Record, Row, TableRow, not_utf8
+from reset_tuning.errors import InputError
+
+_LEADING = "query"  # the column whose keys are the rows; others may lack some or have more
+_BEGINNING = re.compile(rb'[ \t]*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\{\s*"[0-9]+"\s*:')
+_NOT_UTF8 = b""  # stands for a value of other bytes
+_SETTINGS = "PRAGMA page_size=16384; PRAGMA journal_mode=OFF; PRAGMA cache_size=-8192;"  # KiB
+
+Cell = str | bytes | None  # a value's JSON text, or _NOT_UTF8; None where the column lacks the row
+
+
+def begins_with_column(head: bytes) -> bool:
+    """Say whether a file may hold columns: its first value is an object with a number for a key.
+
+    A line that begins a further object is one of JSON lines.
+    """
+    return b"\n{" not in head and _BEGINNING.match(head.removeprefix(BOM)) is not None
+
+
+def read_columns(stream: io.BufferedReader, name: str) -> Iterator[Row]:
+    """Yield the rows of one object of columns in the order of its column `query`.
+
+    Anything else than one such object is read as JSON objects.
+    """
+    text = JsonText(stream, name)
+    try:
+        with closing(_nameless_database()) as database:
+            cells = _Cells(database)
+            if _spool(text, name, cells):
+                for key, row in cells.rows():
+                    yield f"{name}:1.{key}", _record(row, f"{name}:1.{key}")
+                return
+    except sqlite3.Error as error:
+        raise InputError(
+            f"{name}: its columns cannot be kept in a temporary file ({error}); is there room for "
+            f"them in {tempfile.gettempdir()}?"
+        ) from error
+    text.rewind()
+    yield from read_json_objects(stream, name)
+
+
+def _nameless_database() -> sqlite3.Connection:
+    """Return a database in a temporary file without a name: a killed job leaves none behind."""
+    with tempfile.TemporaryDirectory(prefix="raw-columns-") as folder:
+        database = sqlite3.connect(Path(folder) / "columns")
+        database.executescript(_SETTINGS)
+        database.execute("PRAGMA user_version = 1")  # the file is made when it is first written
+    return database
+
+
+class _Cells:
+    """Values by column and row, on disk; of equal keys the later one counts, as in `json.loads`."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self._tables: dict[str, str] = {}
+
+    def add(self, column: str, cells: Iterator[tuple[str, Cell]]) -> None:
+        """Take in a column."""
+        table = self._tables.setdefault(column, f"column_{len(self._tables)}")
+        self._database.execute(f"DROP TABLE IF EXISTS {table}")
+        self._database.execute(f"CREATE TABLE {table} (key TEXT PRIMARY KEY, value)")
+        self._database.executemany(
+            f"INSERT INTO {table} VALUES (?, ?) "
+            "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            cells,
+        )
+
+    @property
+    def have_rows(self) -> bool:
+        """Whether the leading column is there and not empty."""
+        table = self._tables.get(_LEADING)
+        if table is None:
+            return False
+        (found,) = self._database.execute(f"SELECT EXISTS (SELECT 1 FROM {table})").fetchone()
+        return bool(found)
+
+    def rows(self) -> Iterator[tuple[str, dict[str, Cell]]]:
+        """Yield the leading column's keys in their order, each with its cell of every column."""
+        leading = self._tables[_LEADING]
+        for (key,) in self._database.execute(f"SELECT key FROM {leading} ORDER BY rowid"):
+            yield key, {name: self._cell(table, key) for name, table in self._tables.items()}
+
+    def _cell(self, table: str, key: str) -> Cell:
+        found = self._database.execute(f"SELECT value FROM {table} WHERE key = ?", (key,))
+        return next(found, (None,))[0]
+
+
+class _OtherForm(Exception):
+    """The text is no object of columns."""
+
+
+def _spool(text: JsonText, name: str, cells: _Cells) -> bool:
+    """Take the columns out of the text; return False where it holds more or something else."""
+    try:
+        text.skip(SPACE)
+        for column in _keys(text):
+            cells.add(column, _column(text, f"{name} (column {column}"))
+            text.name = name
+        text.skip(SPACE)
+    except _OtherForm:
+        return False
+    return text.ended and cells.have_rows
+
+
+def _column(text: JsonText, where: str) -> Iterator[tuple[str, Cell]]:
+    """Take the object of a column, cell by cell."""
+    if not text.ended and not text.starts("{"):
+        raise _OtherForm
+    for key in _keys(text):
+        if not (key.isascii() and key.isdigit()):
+            raise _OtherForm
+        text.name = f"{where}, row {key})"
+        text.value()
+        yield key, text.value_text if text.value_is_utf8 else _NOT_UTF8
+
+
+def _keys(text: JsonText) -> Iterator[str]:
+    """Take the object that starts here but for its values: whoever asks for a key takes its own."""
+    text.take("{")
+    text.skip(SPACE)
+    is_over = text.starts("}")
+    while not is_over:
+        text.expect('"')
+        key = text.value()
+        if not text.value_is_utf8:
+            raise _OtherForm
+        text.skip(SPACE)
+        text.take(":")
+        text.skip(SPACE)
+        yield key
+        text.skip(SPACE)
+        is_over = text.starts("}")
+        if not is_over:
+            text.take(",")
+            text.skip(SPACE)
+    text.take("}")
+
+
+def _record(row: dict[str, Cell], where: str) -> Record | BadRow:
+    if _NOT_UTF8 in row.values():
+        return BadRow(not_utf8(where))
+    return TableRow(
+        (column, None if cell is None else json.loads(cell)) for column, cell in row.items()
+    )
