@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from reset_tuning.jobs import run
+from reset_tuning.jobs import listed, run
 
 
 def main(
@@ -17,8 +17,8 @@ def main(
 ) -> None:
     from reset_tuning.scoring.failures import export_failures
 
-    outputs = [outputs] if isinstance(outputs, Path) else outputs
-    examples = [examples] if isinstance(examples, Path) else examples
+    outputs = listed(outputs)
+    examples = listed(examples)
     export_failures(outputs, examples, sheet, key, int(per_system), int(seed), unicode)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from reset_tuning.jobs import run
+from reset_tuning.jobs import listed, run
 
 
 def main(
@@ -30,7 +30,7 @@ def main(
     if "model" in spec:
         dtype = spec.get("dtype", "float32")
         require_for_model(spec["model"], dtype, gpus=gpu, cpu_ranks=cpu_ranks)
-    examples = [examples] if isinstance(examples, Path) else examples
+    examples = listed(examples)
     means = Means(
         batch_size=int(batch_size),
         batch_tokens=int(batch_tokens),

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from reset_tuning.jobs import run
+from reset_tuning.jobs import listed, run
 
 
-def main(*, key: Path, table: Path, returned: Path | list[Path] = ()) -> None:
+def main(*, key: Path, table: Path, labels: Path, returned: Path | list[Path] = ()) -> None:
     from reset_tuning.scoring.failures import tabulate_failures
 
-    tabulate_failures(key, [returned] if isinstance(returned, Path) else list(returned), table)
+    tabulate_failures(key, listed(returned), table, labels)
 
 
 if __name__ == "__main__":

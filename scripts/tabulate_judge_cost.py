@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from reset_tuning.jobs import run
+from reset_tuning.jobs import listed, run
 
 
 def main(
@@ -15,9 +15,7 @@ def main(
     from reset_tuning.judging.costs import tabulate_costs
 
     files = {"generations": generations, "samples": samples}
-    judgments = {
-        stage: [paths] if isinstance(paths, Path) else paths for stage, paths in files.items()
-    }
+    judgments = {stage: listed(paths) for stage, paths in files.items()}
     tabulate_costs(judgments, prices, table)
 
 

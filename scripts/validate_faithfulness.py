@@ -13,12 +13,14 @@ def main(
     metrics: dict[str, dict[str, Any]],
     max_rows: int | None,
     sidecar: str,
+    batch_size: int = 64,
+    batch_tokens: int = 2048,
     threads: int = 1,
 ) -> None:
     from reset_tuning.scoring.means import Means
     from reset_tuning.scoring.validation import tabulate_validation
 
-    means = Means(threads=threads, sidecar=Path(sidecar))
+    means = Means(int(batch_size), int(batch_tokens), threads, Path(sidecar))
     tabulate_validation(Path(folder), table, metrics, means, max_rows)
 
 

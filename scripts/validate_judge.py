@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from query_judge import number, reached
 from reset_tuning.jobs import run
 
 
@@ -14,24 +13,20 @@ def main(
     judge: str,
     spec: dict[str, Any],
     prompt: dict[str, str],
-    records: str,
-    api_key_variable: str = "none",
-    ready_minutes: str = "30",
-    concurrency: str = "8",
-    mode: str = "live",
-    max_budget: str = "none",
-    prompt_price: str = "0.0",
-    completion_price: str = "0.0",
+    resources: dict[str, Any],
 ) -> None:
     from reset_tuning.judging.agreement import tabulate_judge
-    from reset_tuning.judging.client import Limits
-    from reset_tuning.judging.query import Policy
+    from reset_tuning.judging.means import Means
+    from reset_tuning.planning.preflight import require_for_server
 
-    price = {"prompt": float(prompt_price), "completion": float(completion_price)}
-    policy = Policy(mode=mode, price=price, max_budget=number(max_budget))
-    limits = Limits(concurrency=int(concurrency))
-    spec = reached(spec, api_key_variable, ready_minutes)
-    tabulate_judge(Path(folder), table, judge, spec, prompt, Path(records), limits, policy)
+    if isinstance(spec.get("server"), dict):
+        require_for_server(gpus=resources["gpu"])
+
+    means = Means.of(resources)
+    tabulate_judge(
+        Path(folder), table, judge, means.reached(spec), prompt, Path(resources["records"]),
+        means.limits(), means.policy(),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -15,12 +15,14 @@ def main(
     models: Sequence[str],
     max_rows: int | None,
     sidecar: str,
+    batch_size: int = 64,
+    batch_tokens: int = 2048,
     threads: int = 1,
 ) -> None:
     from reset_tuning.scoring.means import Means
     from reset_tuning.scoring.options import tabulate_options
 
-    means = Means(threads=threads, sidecar=Path(sidecar))
+    means = Means(int(batch_size), int(batch_tokens), threads, Path(sidecar))
     tabulate_options(Path(folder), table, spec, models, means, max_rows)
 
 

@@ -1,15 +1,15 @@
 """The provider's batch API: half the price, an answer within a day, and a job that can be resumed.
 
-A batch is known by the digest of its requests, which the provider keeps in its metadata and a
+A batch is known by a label, new for every sending, which the provider keeps in its metadata and a
 journal beside the records together with the requests' keys: a job that was killed, whether it was
 about to send a batch, waiting for it or collecting its answers, finds it there again and pays for
 nothing twice.
 """
 
-import hashlib
 import json
 import logging
 import time
+import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,12 +28,19 @@ from reset_tuning.judging.client import (
     is_gone,
     make_client,
 )
-from reset_tuning.judging.replies import BATCH, InvalidReply, JudgeReply, json_object, read_response
+from reset_tuning.judging.replies import (
+    BATCH,
+    INVALID_REPLY,
+    InvalidReply,
+    JudgeReply,
+    json_object,
+    read_response,
+)
 from reset_tuning.judging.requests import JudgeRequest, in_parts
 from reset_tuning.judging.server import Endpoint
 
 _URL = "/v1/chat/completions"
-_LABEL = "reset_tuning_requests"  # the metadata key with the digest of a batch's requests
+_LABEL = "reset_tuning_requests"  # the metadata key with a batch's label
 _REQUESTS_PER_BATCH = 20_000  # providers allow 50,000 and 200 MB
 _LOST = ("failed", "expired", "cancelled", "cancelling")
 _REFUSED_STATUSES = range(400, 600)
@@ -50,7 +57,7 @@ class Waiting:
 class SentBatches(Journal):
     """What was sent in which batch, and what of it has been collected.
 
-    A journal of {"batch", "sent"} and {"batch", "collected"}: a batch's digest and keys of its
+    A journal of {"batch", "sent"} and {"batch", "collected"}: a batch's label and keys of its
     requests. `open` are the keys of each batch that nobody has collected yet.
     """
 
@@ -66,23 +73,23 @@ class SentBatches(Journal):
                 known.setdefault(record["batch"], set()).update(keys)
             except (ValueError, KeyError, TypeError):
                 continue  # torn by a kill
-        for digest, keys in collected.items():
-            self.open.get(digest, set()).difference_update(keys)
+        for label, keys in collected.items():
+            self.open.get(label, set()).difference_update(keys)
 
-    def sending(self, digest: str, keys: Sequence[str]) -> None:
+    def sending(self, label: str, keys: Sequence[str]) -> None:
         """Note a batch that is sent next."""
-        self.append([{"batch": digest, "sent": list(keys)}])
+        self.append([{"batch": label, "sent": list(keys)}])
 
-    def collected(self, digest: str, keys: Sequence[str]) -> None:
+    def collected(self, label: str, keys: Sequence[str]) -> None:
         """Note what a batch has been asked about: the next job sends anew what it left out."""
-        self.append([{"batch": digest, "collected": list(keys)}])
+        self.append([{"batch": label, "collected": list(keys)}])
 
 
 @dataclass(frozen=True)
 class _Sent:
     """A batch at the provider, and those of its requests that are wanted of it."""
 
-    digest: str
+    label: str
     batch: Any
     requests: Sequence[JudgeRequest]
 
@@ -111,7 +118,7 @@ def ask_batch(
                 for request, reply in _collect(client, one.requests, batch, endpoint):
                     replies[request.key] = reply
                     on_reply(request, reply)
-                sent.collected(one.digest, [request.key for request in one.requests])
+                sent.collected(one.label, [request.key for request in one.requests])
         except openai.OpenAIError as error:
             detail = " ".join(endpoint.hide_key(str(error)).split())[:DETAIL_LENGTH]
             if _is_of_the_model(error):
@@ -131,11 +138,11 @@ def _all_sent(
     """Return the batches that hold the requests: those of earlier jobs, and new ones."""
     missing = {request.key: request for request in requests}
     found = []
-    for digest, batch in _batches_of(client, sent.open, missing):
-        keys = [key for key in missing if key in sent.open[digest]]
+    for label, batch in _batches_of(client, sent.open, missing):
+        keys = [key for key in missing if key in sent.open[label]]
         if keys:
             logging.info("found batch %s, %s, with %d requests", batch.id, batch.status, len(keys))
-            found.append(_Sent(digest, batch, [missing.pop(key) for key in keys]))
+            found.append(_Sent(label, batch, [missing.pop(key) for key in keys]))
     new = in_parts(list(missing.values()), _REQUESTS_PER_BATCH)
     return found + [_submitted(client, part, sent) for part in new]
 
@@ -143,29 +150,30 @@ def _all_sent(
 def _batches_of(
     client: openai.OpenAI, known: Mapping[str, Collection[str]], wanted: Iterable[str]
 ) -> Iterator[tuple[str, Any]]:
-    """Yield digest and batch of what the provider has of known batches with a wanted request."""
+    """Yield label and batch of what the provider has of known batches with a wanted request."""
     wanted = set(wanted)
-    digests = {digest for digest, keys in known.items() if not wanted.isdisjoint(keys)}
-    for batch in client.batches.list(limit=100) if digests else ():
-        digest = (batch.metadata or {}).get(_LABEL)
+    labels = {label for label, keys in known.items() if not wanted.isdisjoint(keys)}
+    for batch in client.batches.list(limit=100) if labels else ():
+        label = (batch.metadata or {}).get(_LABEL)
         # A batch that expired has answers too, which are paid for.
-        if digest in digests and (batch.status not in _LOST or batch.output_file_id):
-            yield digest, batch
+        if label in labels and (batch.status not in _LOST or batch.output_file_id):
+            yield label, batch
 
 
 def _submitted(client: openai.OpenAI, requests: Sequence[JudgeRequest], sent: SentBatches) -> _Sent:
     keys = [request.key for request in requests]
-    digest = hashlib.sha256("".join(sorted(keys)).encode()).hexdigest()
-    sent.sending(digest, keys)
+    # Not made of the keys: what a lost batch held is sent again, and is another batch.
+    label = uuid.uuid4().hex
+    sent.sending(label, keys)
     file = client.files.create(file=("requests.jsonl", _lines(requests)), purpose="batch")
     batch = client.batches.create(
         input_file_id=file.id,
         endpoint=_URL,
         completion_window="24h",
-        metadata={_LABEL: digest},
+        metadata={_LABEL: label},
     )
     logging.info("sent batch %s of %d requests", batch.id, len(requests))
-    return _Sent(digest, batch, requests)
+    return _Sent(label, batch, requests)
 
 
 def _lines(requests: Sequence[JudgeRequest]) -> bytes:
@@ -229,7 +237,7 @@ def _reply(record: dict[str, Any], request: JudgeRequest) -> JudgeReply:
     try:
         return replace(read_response(json.dumps(body), request.model), via=BATCH)
     except InvalidReply as invalid:
-        failed = JudgeReply(request.model, error=f"invalid_reply: {invalid}", via=BATCH)
+        failed = JudgeReply(request.model, error=f"{INVALID_REPLY}: {invalid}", via=BATCH)
         return failed.plus(invalid.tokens)
 
 

@@ -1,14 +1,15 @@
 """Canaries: the same few answers rated again in every run, so that a judge that changes is noticed.
 
 Endpoints replace models behind a name, and even one model is noisy at temperature 0. The ratings
-are kept below <records>/<judge>/canaries/, apart from the replies that make the tables.
+are kept below <records>/<judge>/canaries/, apart from the replies that make the tables. They are
+no part of any table's cost, but of what the judge may spend.
 """
 
 import json
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pandas as pd
 from reset_tuning.journal import Journal
 from reset_tuning.judging.client import Limits, ask_all
 from reset_tuning.judging.parsing import parse_rating
-from reset_tuning.judging.prices import Budget
+from reset_tuning.judging.prices import Budget, Usage
 from reset_tuning.judging.replies import JudgeReply
 from reset_tuning.judging.requests import JudgeRequest, build_request
 from reset_tuning.judging.server import Endpoint
@@ -40,24 +41,38 @@ def judge_canaries(
     limits: Limits,
     budget: Budget,
 ) -> None:
-    """Have the canaries rated, unless a job has done so in the last hours; a failure is logged."""
+    """Have the canaries rated, unless a job has done so in the last hours; a failure is logged.
+
+    They are asked live. The `budget` is told what they cost; those that it refuses are not sent.
+    """
     requests = [build_request(spec, prompt, c["question"], c["answer"]) for c in canaries]
     with Journal(_folder(records, judge)) as journal:
         latest = {record["canary"]: record["time"] for record in _read(journal)}
         due = [r for r in requests if time.time() - latest.get(r.key, 0.0) > _FRESH_SECONDS]
-        replies = ask_all(
-            due,
-            endpoint,
-            limits,
-            lambda request, reply: journal.append([_record(request, reply)]),
-            budget,
-            len(due),
-        )
+
+        def keep(request: JudgeRequest, reply: JudgeReply) -> None:
+            if reply.was_sent:
+                journal.append([_record(request, reply)])
+                _count(reply.tokens, budget.usage)
+            budget.settle(request, reply)
+
+        replies = ask_all(due, endpoint, limits, keep, budget, len(due))
     failed = sum(reply.error is not None for reply in replies.values())
     logging.info("%s: %d canaries judged, %d failed", judge, len(replies), failed)
     for row in drift_rows(judge, _read(Journal(_folder(records, judge)))).itertuples():
         if (change := _change(row)) is not None:
             logging.warning("%s has drifted: canary %s %s", judge, row.canary[:8], change)
+
+
+def count_usage(judge: str, records: Path, usage: Usage) -> None:
+    """Add the tokens of the canaries on record; lines of older versions do not tell theirs."""
+    for record in _lines(Journal(_folder(records, judge))):
+        _count(record.get("usage", ()), usage)
+
+
+def _count(tokens: Sequence[int], usage: Usage) -> None:
+    if any(tokens):  # a request that got nothing is no reply to take the mean over
+        usage.add(*tokens)
 
 
 def _change(row: Any) -> str | None:
@@ -114,19 +129,20 @@ def _folder(records: Path, judge: str) -> Path:
 
 def _record(request: JudgeRequest, reply: JudgeReply) -> dict[str, Any]:
     fields = ("model", "fingerprint", "reply", "finish_reason", "error")
-    return {"canary": request.key, "time": time.time()} | {
+    return {"canary": request.key, "time": time.time(), "usage": reply.tokens} | {
         name: getattr(reply, name) for name in fields
     }
 
 
 def _read(journal: Journal) -> list[dict[str, Any]]:
-    """Return the ratings that came, torn lines aside."""
-    records = []
+    """Return the ratings that came."""
+    return [record for record in _lines(journal) if record.get("reply") is not None]
+
+
+def _lines(journal: Journal) -> Iterator[dict[str, Any]]:
+    """Yield what is on record, torn lines aside."""
     for line in journal.lines():
         try:
-            record = json.loads(line)
+            yield json.loads(line)
         except ValueError:
             continue
-        if record.get("reply") is not None:
-            records.append(record)
-    return records

@@ -5,6 +5,7 @@ import logging
 import math
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -16,7 +17,13 @@ import openai
 from reset_tuning.errors import InputError
 from reset_tuning.judging.pacing import Pace
 from reset_tuning.judging.prices import Budget, Price, Usage
-from reset_tuning.judging.replies import CONTENT_FILTER, InvalidReply, JudgeReply, unsent
+from reset_tuning.judging.replies import (
+    CONTENT_FILTER,
+    INVALID_REPLY,
+    InvalidReply,
+    JudgeReply,
+    unsent,
+)
 from reset_tuning.judging.requests import JudgeRequest
 from reset_tuning.judging.server import Endpoint
 from reset_tuning.scoring.progress import Progress
@@ -98,7 +105,8 @@ def ask_all(
 
     `requests` are taken one by one when there is room for another; `total` and what is `done` are
     for the log.
-    `on_reply` is called for every outcome, at once, before the same worker sends its next request.
+    `on_reply` is called for every outcome, at once, before the same worker sends its next request;
+    it settles what the `budget` has reserved for the request.
     No failure of the endpoint raises: a request without a reply has an `error` "type: detail". An
     InputError of `on_reply` stops the sending and is raised. A reply that is not `is_expected`
     stops the sending too; what is in flight is waited for.
@@ -158,13 +166,13 @@ async def _work(job: _Job, queue: Iterator[JudgeRequest]) -> None:
         reply = await _ask(job, request)
         job.replies[request.key] = reply
         job.on_reply(request, reply)
-        job.budget.settle(request, reply)
         job.progress.add(failed=int(reply.error is not None))
 
 
 async def _ask(job: _Job, request: JudgeRequest) -> JudgeReply:
     """Ask until there is a reply or no hope for one."""
-    attempt, lost = 0, (0, 0)
+    lost = 0, 0
+    attempts: Counter[bool] = Counter()  # by whether something unusable came, which may cost
     if job.closed is None and not job.budget.admit(request):
         job.closed = BUDGET
     while True:
@@ -177,14 +185,15 @@ async def _ask(job: _Job, request: JudgeRequest) -> JudgeReply:
             if not job.is_expected(outcome):
                 job.closed = WRONG_MODEL
             return outcome.plus(lost)
-        attempt += 1
+        is_unusable = outcome.kind == INVALID_REPLY
+        attempts[is_unusable] += 1
         lost = lost[0] + outcome.tokens[0], lost[1] + outcome.tokens[1]
         _note(job, outcome)
-        if attempt >= _attempts(outcome, job.limits):
+        if attempts[is_unusable] >= _attempts(outcome, job.limits):
             _note_loss(job, outcome)
             detail = " ".join(job.endpoint.hide_key(outcome.detail).split())[:DETAIL_LENGTH]
             return JudgeReply(request.model, error=f"{outcome.kind}: {detail}").plus(lost)
-        pause = _pause(job.limits, outcome, attempt, request.key)
+        pause = _pause(job.limits, outcome, attempts.total(), request.key)
         if outcome.retry_after is not None:
             job.pace.hold(pause)
         await asyncio.sleep(pause)
@@ -199,7 +208,7 @@ async def _attempt(job: _Job, request: JudgeRequest) -> JudgeReply | Failure:
         # An endpoint that repeats the key would have it written to the records and the tables.
         return request.read(job.endpoint.hide_key(raw.text))
     except InvalidReply as error:
-        return Failure("invalid_reply", str(error), tokens=error.tokens)
+        return Failure(INVALID_REPLY, str(error), tokens=error.tokens)
     except (openai.APITimeoutError, TimeoutError):
         return Failure("timeout", f"no whole reply in {job.limits.timeout_seconds:g} seconds")
     except openai.APIConnectionError as error:
@@ -210,7 +219,7 @@ async def _attempt(job: _Job, request: JudgeRequest) -> JudgeReply | Failure:
         kind = failure_kind(error.status_code, (error.code, error.type), error.message)
         return Failure(kind, str(error), _retry_after(error))
     except (openai.OpenAIError, ValueError) as error:
-        return Failure("invalid_reply", f"{type(error).__name__}: {error}")
+        return Failure(INVALID_REPLY, f"{type(error).__name__}: {error}")
 
 
 def is_gone(names: Iterable[object]) -> bool:
@@ -236,8 +245,8 @@ def failure_kind(status: int, names: Iterable[object], message: str) -> str:
 
 
 def _attempts(failure: Failure, limits: Limits) -> int:
-    """Return how often a request is tried that fails like this."""
-    if failure.kind == "invalid_reply":
+    """Return how often a request is tried that fails like this; unusable replies count apart."""
+    if failure.kind == INVALID_REPLY:
         return limits.invalid_attempts
     return limits.attempts if failure.kind in _TRANSIENT else 1
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from reset_tuning.judging.prices import Price
-from reset_tuning.judging.replies import BATCH, LIVE
+from reset_tuning.judging.replies import BATCH, EMPTY_OUTPUT, LIVE
 from reset_tuning.tables import read_table, table_schema, write_table
 
 STAGES = ("generations", "samples")
@@ -28,27 +28,36 @@ def tabulate_costs(
     columns = table_schema("judge_cost").names
     rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["judge"])
     costs = [
-        _cost(str(judge), str(stage), group, Price.of(prices.get(str(judge), {})))
-        for (judge, stage), group in first_uses(rows).groupby(["judge", "stage"])
+        _cost(str(judge), str(stage), group)
+        for (judge, stage), group in with_costs(rows, prices).groupby(["judge", "stage"])
     ]
     write_table(pd.DataFrame(costs, columns=columns), table, "judge_cost")
 
 
-def first_uses(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mark the first row of every reply in the column is_paid: a reply is paid once.
+def with_costs(rows: pd.DataFrame, prices: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """Mark the first row of every reply (is_paid), since a reply is paid once, and add its dollars.
 
     A failure with tokens was a reply without a text, which was paid for too.
     """
     if rows.empty:
-        return rows.assign(stage=pd.Series(dtype="str"))
+        nothing = {"stage": "str", "is_paid": "bool", "dollars": "float"}
+        return rows.assign(**{name: pd.Series(dtype=dtype) for name, dtype in nothing.items()})
     has_cost = rows["error"].isna() | rows["prompt_tokens"].notna()
     repeated = rows[has_cost].duplicated(["judge", "request"]).reindex(rows.index)
-    return rows.assign(is_paid=has_cost & ~repeated.fillna(True).astype(bool))
+    rows = rows.assign(is_paid=has_cost & ~repeated.fillna(True).astype(bool))
+    known = {judge: Price.of(prices.get(judge, {})) for judge in rows["judge"].unique()}
+    bought = rows.fillna({"prompt_tokens": 0, "completion_tokens": 0, "via": LIVE})
+    dollars = [
+        known[row.judge].dollars(row.prompt_tokens, row.completion_tokens, row.via)
+        for row in bought.itertuples()
+    ]
+    return rows.assign(dollars=dollars)
 
 
-def _cost(judge: str, stage: str, rows: pd.DataFrame, price: Price) -> dict[str, object]:
+def _cost(judge: str, stage: str, rows: pd.DataFrame) -> dict[str, object]:
     paid = rows[rows["is_paid"]]
-    bought, is_reply = paid["via"].fillna(LIVE), paid["error"].isna()
+    is_reply = paid["error"].isna()
+    is_failed = rows["error"].notna() & (rows["error"] != EMPTY_OUTPUT)  # which is scored unsent
     tokens = {name: int(paid[name].sum()) for name in ("prompt_tokens", "completion_tokens")}
     return {
         "judge": judge,
@@ -56,13 +65,8 @@ def _cost(judge: str, stage: str, rows: pd.DataFrame, price: Price) -> dict[str,
         "model": ", ".join(sorted(set(paid["model"]))),
         "n_rows": len(rows),
         "n_replies": int(is_reply.sum()),
-        "n_batch_replies": int((is_reply & (bought == BATCH)).sum()),
-        "n_failed": int(rows["error"].notna().sum()),
+        "n_batch_replies": int((is_reply & (paid["via"] == BATCH)).sum()),
+        "n_failed": int(is_failed.sum()),
         **tokens,
-        "dollars": sum(
-            price.dollars(
-                int(some["prompt_tokens"].sum()), int(some["completion_tokens"].sum()), via
-            )
-            for via, some in paid.groupby(bought)
-        ),
+        "dollars": paid["dollars"].sum(),
     }

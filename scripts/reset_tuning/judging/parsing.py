@@ -16,16 +16,24 @@ _LENGTH = "length"  # the finish reason of a reply that was cut off
 
 # Possessive: of "10-12" a part must not be read as "1".
 _NUMBER = r"(?P<number>-?\d++(?:\.\d++)?+)"
+# 8,5 and 7 1/2 are not 8 and 7; 8,0 is 8.
+_MORE = r"(?:,0+(?!\d))?(?P<more>,\d+|[^\S\n]+\d+/\d+|[½¼¾])?"
 _RANGE = r"(?:\s*(?:[-–—~]|to|or)\s*(?P<upper>\d+))?"
 _OF_TEN = r"(?:\s*(?:/|out\s+of)\s*(?P<total>\d+(?:\.\d+)?))?"
-_VALUE = _NUMBER + _RANGE + _OF_TEN
-_DOUBLE_BRACKETS = re.compile(rf"\[\[\s*{_VALUE}\s*\]\]")
+_VALUE = _NUMBER + _MORE + _RANGE + _OF_TEN
+# Looked ahead for: where a cut reply's rating ends must not depend on it. Of numbers that may count
+# something else as well ("[[8]] of 3 aspects"), those of common scales are totals.
+_AFTER = (
+    r"(?=(?:[\])*_]*[^\S\n]*(?:(?:stars?|points?)[*_]*[^\S\n]+)?"
+    r"\(?(?:/|out\s+of|of)[^\S\n]*(?P<outside>(?:4|5|10|20|100)(?!\.?\d)))?)"
+)
+_DOUBLE_BRACKETS = re.compile(rf"\[\[\s*{_VALUE}\s*\]\]{_AFTER}")
 _RATING = re.compile(
     r"\brating\b[*_]*\s*(?::|is|=)[*_\s]*"
-    rf"(?P<opened>[\[(]+)?[*_\s]*{_VALUE}(?(opened)[*_\s]*(?P<closed>[\])]))",
+    rf"(?P<opened>[\[(]+)?[*_\s]*{_VALUE}(?(opened)[*_\s]*(?P<closed>[\])])){_AFTER}",
     re.IGNORECASE,
 )
-_BRACKETS = re.compile(rf"\[\s*{_VALUE}\s*\]")
+_BRACKETS = re.compile(rf"\[\s*{_VALUE}\s*\]{_AFTER}")
 _LEFT_OPEN = re.compile(r"\[\[[^\[\]]*$")
 _WORD = re.compile(r"[^\W_]")
 
@@ -40,9 +48,9 @@ def parse_rating(reply: str, finish_reason: object = None) -> float | None:
 
     The asked format [[x]] comes first, then "Rating: x", both at their last occurrence, since the
     prompt asks for the explanation before the rating; then [x], if it is the only number in single
-    brackets. A rating outside 1 to 10, a range, or a rating out of something other than 10, is no
-    rating; nor is one that may be cut off: brackets left open, or a bare number at the end of a
-    reply with the `finish_reason` length.
+    brackets. A rating outside 1 to 10, a range, a decimal comma or fraction, or a rating out of
+    something other than 10, is no rating; nor is one that may be cut off: brackets left open, or a
+    bare number at the end of a reply with the `finish_reason` length.
 
     >>> parse_rating("Clear and correct. Rating: [[8.5]]")
     8.5
@@ -65,8 +73,8 @@ def parse_rating(reply: str, finish_reason: object = None) -> float | None:
         last = found[-1]
         may_go_on = not last["closed"] and not _WORD.search(reply, last.end())
         return None if finish_reason == _LENGTH and may_go_on else _valid(last)
-    distinct = {match.groups(): match for match in _BRACKETS.finditer(reply)}
-    return _valid(*distinct.values()) if len(distinct) == 1 else None
+    ratings = {_valid(match) for match in _BRACKETS.finditer(reply)}
+    return ratings.pop() if len(ratings) == 1 else None
 
 
 def parse_judgments(
@@ -118,7 +126,8 @@ def _score(reply: object, finish: object, error: object, scale: Callable[[float]
 
 
 def _valid(match: re.Match[str]) -> float | None:
-    rating, total = float(match["number"]), match["total"]
-    if match["upper"] or (total and float(total) != HIGHEST):
+    rating = float(match["number"])
+    totals = [float(total) for total in (match["total"], match["outside"]) if total]
+    if match["more"] or match["upper"] or any(total != HIGHEST for total in totals):
         return None
     return rating if LOWEST <= rating <= HIGHEST else None

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from reset_tuning.judging.replies import BATCH, LIVE, JudgeReply
+from reset_tuning.judging.replies import BATCH, INVALID_REPLY, LIVE, JudgeReply
 from reset_tuning.judging.requests import JudgeRequest
 
 _MILLION = 1_000_000
@@ -94,7 +94,7 @@ class Budget:
         What an endpoint sent that was no reply may have been billed and stays reserved, unless it
         said what it cost.
         """
-        if reply.kind != "invalid_reply" or any(reply.tokens):
+        if reply.kind != INVALID_REPLY or any(reply.tokens):
             self._reserved.pop(request.key, None)
 
     def estimate(self, requests: Iterable[JudgeRequest]) -> tuple[int, float]:

@@ -1,11 +1,10 @@
 """From outputs to a judgment table: what is recorded is reused, the rest is asked once."""
 
 import logging
-import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pandas as pd
 from reset_tuning.claims import Claims
 from reset_tuning.errors import InputError
 from reset_tuning.judging.batch import SentBatches, Waiting, ask_batch
-from reset_tuning.judging.canaries import Canary, judge_canaries
+from reset_tuning.judging.canaries import Canary, count_usage, judge_canaries
 from reset_tuning.judging.client import (
     AUTHENTICATION,
     BUDGET,
@@ -22,11 +21,20 @@ from reset_tuning.judging.client import (
     OF_THE_REQUEST,
     QUOTA,
     Limits,
+    OnReply,
     ask_all,
 )
 from reset_tuning.judging.prices import Budget, Price
 from reset_tuning.judging.records import Records
-from reset_tuning.judging.replies import BATCH, EMPTY_OUTPUT, LIVE, JudgeReply, unsent
+from reset_tuning.judging.replies import (
+    BATCH,
+    EMPTY_OUTPUT,
+    INVALID_REPLY,
+    LIVE,
+    JudgeReply,
+    is_asked_for,
+    unsent,
+)
 from reset_tuning.judging.requests import JudgeRequest, build_request, in_parts
 from reset_tuning.judging.server import Endpoint, endpoint_name, judge_endpoint
 from reset_tuning.reuse import count_known
@@ -37,7 +45,6 @@ from reset_tuning.tables import write_table
 KIND = "instruction"
 MODES = ("live", "replay", "batch")
 _CLAIMS_AT_ONCE = 64  # requests claimed before the records are read again
-_DATE = re.compile(r"-(\d{4}|\d{4}-\d{2}-\d{2})")  # of a snapshot: gpt-4-0613, gpt-4o-2024-08-06
 _LOOK_SECONDS = 1.0  # between two looks at what other jobs have answered
 
 
@@ -49,7 +56,7 @@ class Policy:
     """How a judge is used; none of it changes what it replies.
 
     `max_budget` is in dollars over all that the judge's records hold. More than `max_failure_share`
-    of requests without a reply stop the job, since its table would stay.
+    of a table's requests without a reply stop the job, since the table would stay.
     """
 
     mode: str = "live"
@@ -76,8 +83,8 @@ def query_judge(
     Equal (question, answer) pairs are sent once; replies under `records` are never asked for again,
     whoever asked, also while several jobs ask at once; an empty output is not sent. A request
     without a reply is a row with an error. Raises InputError when the judge's key is missing or
-    rejected, its account or budget empty, its model gone or another one, when too many requests got
-    no reply, and in a replay when the records lack one.
+    rejected, its account or budget empty, its model gone or another one answering, when too many
+    requests got no reply, and in a replay when the records lack one.
     """
     rows = read_outputs(outputs, examples)
     rows = rows[rows["kind"] == KIND].reset_index(drop=True)
@@ -113,20 +120,27 @@ class _Session:
             raise InputError(
                 f"judges.{self.judge}.mode is {self.policy.mode!r}, but must be one of {allowed}"
             )
-        with Records(self.records, self.judge, requests.keys()) as records:
+        with Records(self.records, self.judge, requests.keys(), self._accepts) as records:
             records.refresh()
-            _check_models(records.replies, self.judge, self.spec)
             missing = [item for key, item in requests.items() if key not in records.replies]
             count_known(len(requests) - len(missing), len(requests))
             if self.policy.mode == "replay":
                 return self._recorded(requests, records)
+            if self.policy.mode == BATCH and not records.replies:
+                # A batch asks for all at once: another model would be paid for whole again.
+                _check_models(records.strays, self.judge, self.spec)
             budget = self._budget(records, missing)
+            _log_strays(records.strays, self.judge)
             if missing:
                 n_known = len(records.replies)
                 asked = self._ask(missing, records, budget)
-                _check_models(records.replies, self.judge, self.spec)
-                self._check_answered(asked, budget, is_known=n_known > 0)
+                _check_models(asked, self.judge, self.spec)
+                self._check_answered(asked, budget, len(requests), is_known=n_known > 0)
             return {key: records.outcome(key) or asked[key] for key in requests}
+
+    def _accepts(self, model: str) -> bool:
+        """Tell whether a reply that a model says it gave is one of this judge."""
+        return is_asked_for(model, self.spec)
 
     def _recorded(
         self, requests: Mapping[str, JudgeRequest], records: Records
@@ -141,6 +155,8 @@ class _Session:
             if reply.was_sent and reply.kind not in _ENDS_THE_JOB
         }
         known = failures | records.replies
+        strays = {key: reply for key, reply in records.strays.items() if key not in known}
+        _check_models(strays, self.judge, self.spec)
         missing = requests.keys() - known.keys()
         if missing:
             raise InputError(
@@ -153,6 +169,7 @@ class _Session:
     def _budget(self, records: Records, missing: Sequence[JudgeRequest]) -> Budget:
         """Return the judge's budget, and log what the missing replies are expected to cost."""
         via = BATCH if self.policy.mode == "batch" else LIVE
+        count_usage(self.judge, self.records, records.usage)
         budget = Budget(Price.of(self.policy.price), self.policy.max_budget, records.usage, via)
         tokens, dollars = budget.estimate(missing)
         limit = "no limit" if budget.limit is None else f"limit ${budget.limit:.2f}"
@@ -196,16 +213,31 @@ class _Session:
         records: Records,
         budget: Budget,
     ) -> dict[str, JudgeReply]:
+        """Ask the judge, live or in batches, and keep every outcome as it comes."""
+
         def finish(request: JudgeRequest, reply: JudgeReply) -> None:
             if reply.was_sent:
                 records.store(request, reply)
+            budget.settle(request, reply)
             claims.release(request.key)
 
         if self.policy.mode == "live":
             return ask_all(
                 requests, endpoint, self.limits, finish, budget, total,
-                is_expected=lambda reply: _is_asked_for(reply.model, self.spec),
+                is_expected=lambda reply: self._accepts(reply.model),
             )  # fmt: skip
+        with SentBatches(records.directory / "batches") as sent:
+            return self._ask_batch(requests, endpoint, budget, finish, sent)
+
+    def _ask_batch(
+        self,
+        requests: Iterator[JudgeRequest],
+        endpoint: Endpoint,
+        budget: Budget,
+        finish: OnReply,
+        sent: SentBatches,
+    ) -> dict[str, JudgeReply]:
+        """Ask in batches for what the budget admits."""
         admitted, refused = [], {}
         for request in requests:
             if budget.admit(request):
@@ -214,37 +246,38 @@ class _Session:
                 refused[request.key] = unsent(request.model, BUDGET)
         if not admitted:
             return refused
-        with SentBatches(records.directory / "batches") as sent:
-            return refused | ask_batch(
-                admitted, endpoint, self.limits, finish, sent, self.policy.waiting
-            )
+        waiting = self.policy.waiting
+        return refused | ask_batch(admitted, endpoint, self.limits, finish, sent, waiting)
 
     def _judge_canaries(self, endpoint: Endpoint, budget: Budget) -> None:
+        live = replace(budget, via=LIVE)  # of the same usage and reservations
         judge_canaries(
             self.policy.canaries, self.judge, self.spec, self.prompt, self.records, endpoint,
-            self.limits, budget,
+            self.limits, live,
         )  # fmt: skip
 
     def _check_answered(
-        self, asked: Mapping[str, JudgeReply], budget: Budget, *, is_known: bool
+        self, asked: Mapping[str, JudgeReply], budget: Budget, total: int, *, is_known: bool
     ) -> None:
-        """Raise InputError when the judge did not answer, or not enough of the requests.
+        """Raise InputError when the judge did not answer, or too few of the table's requests.
 
-        `is_known` says that it answered other requests of this table before: then requests that it
-        rejects for what they hold are rows with an error even when nothing else was asked.
+        `total` counts those that were known too: else the few that never get a reply, all that a
+        later job asks for, would stop it. `is_known` says that there were such: then requests that
+        the judge rejects for what they hold, or has nothing usable to say to, are no silence.
         """
         ends = (*_ENDS_THE_JOB, _stopped(asked.values()))
         failed = [reply for reply in asked.values() if reply.error]
         errors = [str(reply.error) for reply in failed]
         lasting = [str(reply.error) for reply in failed if reply.kind not in OF_THE_REQUEST]
         decisive = [str(reply.error) for reply in failed if reply.kind in ends]
-        is_silent = bool(errors) and len(errors) == len(asked) and (not is_known or bool(lasting))
-        too_many = len(lasting) > self.policy.max_failure_share * max(len(asked), 1)
+        is_down = any(reply.kind not in (*OF_THE_REQUEST, INVALID_REPLY) for reply in failed)
+        is_silent = bool(errors) and len(errors) == len(asked) and (not is_known or is_down)
+        too_many = len(lasting) > self.policy.max_failure_share * total
         if not (decisive or is_silent or too_many):
             return
         first = (decisive or lasting or errors)[0]
         n_unsent = sum(not reply.was_sent for reply in failed)
-        count = f"{len(errors)} of {len(asked)} requests without a reply"
+        count = f"{len(errors)} of {total} requests without a reply"
         count += f", {n_unsent} of them not sent" if n_unsent else ""
         raise InputError(
             f"the judge {self.judge} left {count} ({first}): "
@@ -292,25 +325,25 @@ def _unclaimed(
                 yield request
 
 
-def _is_asked_for(model: str, spec: Mapping[str, Any]) -> bool:
-    """Tell whether a reported model is the asked one, or a dated snapshot of it."""
-    asked = [spec["model"], *spec.get("accept_models", ())]
-    return any(
-        model == name or (model.startswith(name) and _DATE.fullmatch(model, len(name)))
-        for name in asked
-    )
-
-
 def _check_models(replies: Mapping[str, JudgeReply], judge: str, spec: Mapping[str, Any]) -> None:
     """Raise InputError when a model replied that nobody asked for; its replies stay on record."""
     name = f"judges.{judge}"
-    wrong = {reply.model for reply in replies.values() if not _is_asked_for(reply.model, spec)}
+    wrong = {reply.model for reply in replies.values() if not is_asked_for(reply.model, spec)}
     if wrong:
         raise InputError(
             f"{name}.model is {spec['model']}, but {', '.join(sorted(wrong))} answered: "
             f"put the name under {name}.accept_models if it is the same model, or ask another "
             "endpoint (the replies are on record)"
         )
+
+
+def _log_strays(strays: Mapping[str, JudgeReply], judge: str) -> None:
+    if strays:
+        models = ", ".join(sorted({reply.model for reply in strays.values()}))
+        logging.warning(
+            "%s: %d recorded replies are of %s and count as missing: asked for again",
+            judge, len(strays), models,
+        )  # fmt: skip
 
 
 def _stopped(replies: Iterable[JudgeReply]) -> str | None:

@@ -14,7 +14,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,20 +33,34 @@ _HEAD = re.compile(
 class Records(Journal):
     """The records of one judge, with the replies to `keys` and the tokens of all in memory.
 
-    `replies` and `failures` are by key. They hold what was on record at the last `refresh`, and
-    what this process has stored since.
+    `replies`, `failures` and `strays` are by key. They hold what was on record at the last
+    `refresh`, and what this process has stored since. A reply of a model that is not `is_accepted`
+    is no reply to its request, but what it cost is a cost of the request.
     """
 
-    def __init__(self, directory: Path, judge: str, keys: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        judge: str,
+        keys: Collection[str] = (),
+        is_accepted: Callable[[str], bool] = lambda model: True,
+    ) -> None:
         super().__init__(directory / judge)
         self.replies: dict[str, JudgeReply] = {}
         self.failures: dict[str, JudgeReply] = {}
         self.usage = Usage()
         self._keys = set(keys)
+        self._is_accepted = is_accepted
+        self._strays: dict[str, JudgeReply] = {}
         self._failed_at: dict[str, float] = {}
-        self._lost: dict[str, tuple[int, int]] = {}  # tokens of failures, by key
+        self._lost: dict[str, tuple[int, int]] = {}  # tokens of failures and strays, by key
         self._offsets: dict[Path, int] = {}
         self._unfinished = 0  # last lines that were not whole at the last look
+
+    @property
+    def strays(self) -> dict[str, JudgeReply]:
+        """Replies of models that are not accepted, to requests that have no other reply."""
+        return {key: reply for key, reply in self._strays.items() if key not in self.replies}
 
     def refresh(self, is_contended: bool = False) -> None:
         """Read what other processes have recorded since the last call.
@@ -85,7 +99,7 @@ class Records(Journal):
                 "request": request.body(),
                 "response": reply.response,
             }
-            self.replies.setdefault(request.key, reply)
+            self._keep(request.key, reply)
             self.usage.add(*usage, reply.via)
         self.append([record])
 
@@ -97,12 +111,22 @@ class Records(Journal):
         failure = self.failures.get(key)
         return failure and replace(failure, prompt_tokens=None, completion_tokens=None).plus(lost)
 
+    def _keep(self, key: str, reply: JudgeReply) -> None:
+        if self._is_accepted(reply.model):
+            self.replies.setdefault(key, reply)
+        else:
+            self._strays[key] = reply
+            self._lose(key, reply.tokens)
+
     def _count_loss(self, key: str, failure: JudgeReply) -> None:
         """Count what was paid for a failure, if anything was."""
         if any(failure.tokens):
             self.usage.add(*failure.tokens, failure.via)
-            before = self._lost.get(key, (0, 0))
-            self._lost[key] = before[0] + failure.tokens[0], before[1] + failure.tokens[1]
+            self._lose(key, failure.tokens)
+
+    def _lose(self, key: str, tokens: tuple[int, int]) -> None:
+        before = self._lost.get(key, (0, 0))
+        self._lost[key] = before[0] + tokens[0], before[1] + tokens[1]
 
     def _change_directory(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -151,7 +175,7 @@ class Records(Journal):
             reply = replace(reply, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
         self.usage.add(reply.prompt_tokens, reply.completion_tokens, via)
         if key in self._keys:
-            self.replies.setdefault(key, reply)
+            self._keep(key, reply)
 
     def _take_failure(self, key: str, record: dict[str, Any], via: str) -> None:
         fields = {name: record[name] for name in ("model", "finish_reason", "error")}

@@ -1,12 +1,16 @@
 """Strict reading of what an endpoint sent back: a reply, a refusal, or nothing usable."""
 
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 CONTENT_FILTER = "content_filter"
 EMPTY_OUTPUT = "empty_output"
+INVALID_REPLY = "invalid_reply"  # the kind of an InvalidReply that stayed
 LIVE, BATCH = "live", "batch"
+_DATE = re.compile(r"-(\d{4}|\d{4}-\d{2}-\d{2})")  # of a snapshot: gpt-4-0613, gpt-4o-2024-08-06
 
 
 class InvalidReply(ValueError):
@@ -131,3 +135,12 @@ def _count(body: dict[str, Any], name: str) -> int | None:
 
 def _start(text: str) -> str:
     return repr(text[:120])
+
+
+def is_asked_for(model: str, spec: Mapping[str, Any]) -> bool:
+    """Tell whether a reported model is the asked one, or a dated snapshot of it."""
+    asked = [spec["model"], *spec.get("accept_models", ())]
+    return any(
+        model == name or (model.startswith(name) and _DATE.fullmatch(model, len(name)))
+        for name in asked
+    )

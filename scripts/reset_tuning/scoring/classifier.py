@@ -6,7 +6,8 @@ only. The document is cut into parts of whole sentences, the answer into sentenc
 the mean over the answer's sentences of the best part's probability.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -19,7 +20,10 @@ from transformers import (
 )
 
 from reset_tuning.errors import InputError
-from reset_tuning.scoring.means import Means
+from reset_tuning.journal import Sidecar
+from reset_tuning.loading import loading
+from reset_tuning.reuse import count_known
+from reset_tuning.scoring.means import Means, digest_of
 from reset_tuning.scoring.progress import Progress
 from reset_tuning.scoring.sentences import sentence_splitter
 from reset_tuning.scoring.summac import document
@@ -39,19 +43,35 @@ def score(
     An empty output scores 0; without a document the score is undefined. Raises InputError when the
     model cannot be loaded or the spec does not fit it.
     """
-    judge = _Judge(spec, means)
+    judge = cache(partial(_Judge, spec, means))  # not loaded where every score is known
     documents = [document(*parts) for parts in zip(rows["context"], rows["question"], strict=True)]
     pairs = list(zip(documents, rows["output"], strict=True))
     distinct = sorted({pair for pair in pairs if not is_empty(pair[1])})
+    settings = {name: spec[name] for name in sorted(spec)} | {
+        name: version(name) for name in ("transformers", "torch", "nltk")
+    }
     progress = Progress(spec["metric"], len(distinct))
     known: dict[Pair, Score] = {}
-    for pair in distinct:
-        known[pair] = judge.score(*pair)
-        progress.add()
-    settings = {name: spec[name] for name in sorted(spec)} | {
-        name: version(name) for name in ("transformers", "torch")
-    }
+    with means.kept_scores(spec["model"], settings) as sidecar:
+        for pair in distinct:
+            known[pair] = _score_once(judge, pair, sidecar)
+            progress.add()
     return {spec["metric"]: [known.get(pair, EMPTY_OUTPUT) for pair in pairs]}, settings
+
+
+def _score_once(judge: Callable[[], "_Judge"], pair: Pair, sidecar: Sidecar) -> Score:
+    """Return a pair's score, from the sidecar if it was made before.
+
+    No other pair is in its batches, so that its score does not depend on them.
+    """
+    key = digest_of(pair)
+    kept = sidecar.get(key)
+    count_known(1 if kept else 0, 1)
+    if kept:
+        return Score(*kept)
+    score = judge().score(*pair)
+    sidecar.add([(key, [score.value, score.status])])
+    return score
 
 
 class _Judge:
@@ -65,15 +85,11 @@ class _Judge:
         self._batch_size = means.batch_size
         self._is_seq2seq = spec["architecture"] == "seq2seq"
         loader = AutoModelForSeq2SeqLM if self._is_seq2seq else AutoModelForSequenceClassification
-        try:
+        what = f"the model {spec['model']} of metric {spec['metric']} ({spec['architecture']})"
+        with loading(what, "; correct its model or architecture"):
             self._tokenizer = AutoTokenizer.from_pretrained(spec["model"])
             self._model = loader.from_pretrained(spec["model"]).eval().to(self._device)
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(
-                f"the model {spec['model']} of metric {spec['metric']} cannot be loaded as "
-                f"{spec['architecture']} ({reason}): correct its model or architecture"
-            ) from error
+        self._check_length()
         self._outputs = self._wanted_outputs()
 
     def score(self, text: str, answer: str) -> Score:
@@ -126,6 +142,14 @@ class _Judge:
         first = self._model.config.decoder_start_token_id
         return {"decoder_input_ids": torch.full((rows, 1), first, device=self._device)}
 
+    def _check_length(self) -> None:
+        longest = _most_tokens(self._model)
+        if longest is not None and self._spec["max_length"] > longest:
+            raise InputError(
+                f"metric {self._spec['metric']}: max_length is {self._spec['max_length']}, but "
+                f"{self._spec['model']} reads at most {longest} tokens; set max_length to {longest}"
+            )
+
     def _wanted_outputs(self) -> list[int]:
         """Return the index of the positive output and then those of the others that count."""
         spec, config = self._spec, self._model.config
@@ -161,6 +185,19 @@ class _Judge:
                 f"metric {self._spec['metric']}: {text!r} is no token of {self._spec['model']}"
             )
         return ids[0]
+
+
+def _most_tokens(model: torch.nn.Module) -> int | None:
+    """Return how many positions a model has learnt; None where it computes them, as T5 does.
+
+    RoBERTa leaves those up to its padding's out, BART the first two.
+    """
+    for name, module in model.named_modules():
+        is_table = name.endswith(("position_embeddings", "embed_positions"))
+        if is_table and isinstance(module, torch.nn.Embedding):
+            padding = -1 if module.padding_idx is None else module.padding_idx
+            return module.num_embeddings - getattr(module, "offset", padding + 1)
+    return None
 
 
 def document_parts(sentences: Sequence[str], words: int) -> Iterator[str]:

@@ -74,7 +74,12 @@ def bigram_coverage(answer: str, context: Context) -> Score:
 
 
 def exact_match(answer: str, references: list[str], unicode: bool = False) -> Score:
-    """Score 1 if the normalised answer equals any normalised reference; undefined without one."""
+    """Score 1 if the normalised answer equals any normalised reference; undefined without one.
+
+    An answer that normalises to nothing is no answer: 0, also where a reference comes to nothing.
+    """
+    if not answer:
+        return scored(0.0)
     if not references:
         return UNDEFINED
     return scored(float(any(answer == normalise(reference, unicode) for reference in references)))

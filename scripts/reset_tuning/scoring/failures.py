@@ -61,25 +61,27 @@ def export_failures(
         blinded[columns].to_csv(temporary, index=False)
 
 
-def tabulate_failures(key: Path, returned: Sequence[Path], table: Path) -> None:
-    """Write the share of each label by checkpoint and annotator, from the returned sheets.
+def tabulate_failures(key: Path, returned: Sequence[Path], table: Path, labels: Path) -> None:
+    """Write every label of the returned sheets, and its share by checkpoint and annotator.
 
     Raises InputError for a sheet with an unknown item or label, or without an annotator.
     """
     items = read_table(key, "failure_key")
     machine = items.assign(annotator=MACHINE, label=items["machine_label"])
     people = [_read_sheet(path, set(items["shown"])) for path in returned]
-    labels = pd.concat([frame for frame in people if len(frame)] or [_no_labels()])
-    if labels.duplicated(["item", "annotator"]).any():
-        twice = labels[labels.duplicated(["item", "annotator"])].iloc[0]
+    said = pd.concat([frame for frame in people if len(frame)] or [_no_labels()])
+    if said.duplicated(["item", "annotator"]).any():
+        twice = said[said.duplicated(["item", "annotator"])].iloc[0]
         raise InputError(f"{twice['annotator']} has labelled item {twice['item']} twice")
-    labelled = items.merge(labels.rename(columns={"item": "shown"}), on="shown")
-    rows = _shares(pd.concat([machine, labelled], ignore_index=True))
-    agreement = _agreement(labels, items)
+    labelled = items.merge(said.rename(columns={"item": "shown"}), on="shown")
+    labelled = pd.concat([machine, labelled], ignore_index=True)
+    rows = _shares(labelled)
+    agreement = _agreement(said, items)
     rows = rows.assign(
         agreement=rows["annotator"].map(agreement["share"]),
         kappa=rows["annotator"].map(agreement["kappa"]),
     )
+    write_table(labelled[table_schema("failure_labels").names], labels, "failure_labels")
     write_table(rows[table_schema("failure_modes").names], table, "failure_modes")
 
 

@@ -31,7 +31,6 @@ OPTIONS: Mapping[str, Sequence[str]] = {
     "short_answers": summac.SHORT_ANSWERS,
     "implementation": summac.IMPLEMENTATIONS,
 }
-_OF_FAST = ("dtype", "runtime")
 
 
 def tabulate_options(
@@ -74,14 +73,15 @@ def variants(
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield (option, value, spec): the spec as it is, then with one option changed at a time."""
     yield CONFIGURED, "", dict(spec)
-    defaults = {"granularity": "sentence", "splitter": "punkt_tab"}
     for option, values in OPTIONS.items():
-        usual = spec.get(option, defaults.get(option, values[0]))
+        usual = summac.option(spec, option)
         for value in values:
             if value != usual:
                 changed = {**spec, option: value}
                 if value == "package":
-                    changed = {key: changed[key] for key in changed if key not in _OF_FAST}
+                    changed = {
+                        key: changed[key] for key in changed if key not in summac.FAST_OPTIONS
+                    }
                 yield option, value, changed
     for model in models:
         if model != spec["model"]:

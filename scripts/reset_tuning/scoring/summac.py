@@ -5,12 +5,10 @@ model: `summac_zs_entailment` (entailment only, in [0, 1]) and `summac_zs` (the 
 entailment minus contradiction, in [-1, 1]).
 """
 
-import hashlib
-import json
 import logging
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from itertools import groupby
 from operator import itemgetter
@@ -19,12 +17,11 @@ from typing import Any
 import pandas as pd
 
 from reset_tuning.errors import InputError
-from reset_tuning.files import describe_model
 from reset_tuning.journal import Sidecar
 from reset_tuning.reuse import count_known
-from reset_tuning.scoring.means import Means
+from reset_tuning.scoring.means import Means, digest_of
 from reset_tuning.scoring.progress import Progress
-from reset_tuning.scoring.sentences import sentence_splitter
+from reset_tuning.scoring.sentences import SPLITTERS, sentence_splitter
 from reset_tuning.scoring.summac_fast import SummaCFast
 from reset_tuning.scoring.summac_package import SummaCPackage
 from reset_tuning.scoring.table import EMPTY_OUTPUT, UNDEFINED, Score, is_empty, scored
@@ -33,7 +30,16 @@ KINDS = ("abstractive_qa", "summarization")
 METRICS = ("summac_zs_entailment", "summac_zs")
 IMPLEMENTATIONS = ("package", "fast")
 SHORT_ANSWERS = ("undefined", "whole")
-_FAST_OPTIONS = ("dtype", "runtime")
+FAST_OPTIONS = ("dtype", "runtime")
+# What a silent spec means, to the scorer and to the settings that its sidecar is known by.
+DEFAULTS = {
+    "implementation": IMPLEMENTATIONS[0],
+    "granularity": "sentence",
+    "splitter": SPLITTERS[0],
+    "short_answers": SHORT_ANSWERS[0],
+    "dtype": "float32",
+    "runtime": "torch",
+}
 _SENTENCE_PAIRS_PER_CALL = 4096  # what a killed job loses at most, and what memory holds at once
 
 Pair = tuple[str, str]
@@ -54,7 +60,7 @@ def score(
     documents = [document(*parts) for parts in zip(rows["context"], rows["question"], strict=True)]
     pairs = list(zip(documents, rows["output"], strict=True))
     known: dict[Pair, tuple[Score, Score]] = {}
-    with _sidecar(spec, settings, means) as sidecar:
+    with means.kept_scores(spec["model"], settings) as sidecar:
         # Each dataset by itself, so that a further one leaves the others' calls as they were.
         for name, of_dataset in pd.Series(pairs).groupby(rows["dataset"].to_numpy()):
             distinct = sorted({pair for pair in of_dataset if not is_empty(pair[1])})
@@ -81,20 +87,25 @@ def document(context: str | None, question: str | None) -> str:
     return f"{question}{mark} {context or ''}"
 
 
+def option(spec: Mapping[str, Any], name: str) -> Any:
+    """Return one of DEFAULTS, or what the metric's spec says instead."""
+    return spec.get(name, DEFAULTS[name])
+
+
 def _scorer(spec: dict[str, Any], means: Means) -> SummaCPackage:
     implementation = _one_of(spec, "implementation", IMPLEMENTATIONS)
     options: dict[str, Any] = {
         "model": spec["model"],
-        "granularity": spec.get("granularity", "sentence"),
-        "splitter": sentence_splitter(spec.get("splitter", "punkt_tab")),
+        "granularity": option(spec, "granularity"),
+        "splitter": sentence_splitter(option(spec, "splitter")),
         "batch_size": means.batch_size,
         "threads": means.threads,
         "keep_short": _one_of(spec, "short_answers", SHORT_ANSWERS) == "whole",
     }
     if implementation == "fast":
-        chosen = {key: spec[key] for key in _FAST_OPTIONS if key in spec}
+        chosen = {key: option(spec, key) for key in FAST_OPTIONS}
         return SummaCFast(batch_tokens=means.batch_tokens, **chosen, **options)
-    for key in _FAST_OPTIONS:
+    for key in FAST_OPTIONS:
         if key in spec:
             raise InputError(
                 f"a SummaC metric of implementation package takes no {key}: the package decides"
@@ -103,23 +114,10 @@ def _scorer(spec: dict[str, Any], means: Means) -> SummaCPackage:
 
 
 def _one_of(spec: dict[str, Any], key: str, allowed: tuple[str, ...]) -> str:
-    """Return an option of the metric, the first allowed value where the spec is silent."""
-    value = spec.get(key, allowed[0])
+    value = option(spec, key)
     if value not in allowed:
         raise InputError(f"unknown SummaC {key} {value!r}: use one of {', '.join(allowed)}")
     return value
-
-
-def _sidecar(spec: dict[str, Any], settings: dict[str, Any], means: Means) -> Sidecar:
-    """Return what is known of this NLI model under these settings; nothing without a directory."""
-    if means.sidecar is None:
-        return Sidecar(None)
-    identity = [json.dumps(settings, sort_keys=True), *describe_model((), spec["model"])]
-    return Sidecar(means.sidecar / _digest(identity)[:32])
-
-
-def _digest(parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _score_pairs(
@@ -147,7 +145,7 @@ def _score_call(scorer: SummaCPackage, call: list[Pair], sidecar: Sidecar) -> li
     Whole calls are kept and not pairs: in another batch a pair's last digits may differ, and tables
     must not depend on which of two jobs came first.
     """
-    key = _digest(call)
+    key = digest_of(call)
     values = sidecar.get(key)
     count_known(len(call) if values else 0, len(call))
     if values is None:
@@ -189,12 +187,8 @@ def _finite(value: float) -> Score:
 def _settings(spec: dict[str, Any], scorer: SummaCPackage) -> dict[str, Any]:
     packages = {name: version(name) for name in ("summac", "transformers", "torch", "nltk")}
     return packages | {
-        "implementation": spec.get("implementation", IMPLEMENTATIONS[0]),
         "model": spec["model"],
-        "granularity": spec.get("granularity", "sentence"),
-        "splitter": spec.get("splitter", "punkt_tab"),
-        "short_answers": spec.get("short_answers", SHORT_ANSWERS[0]),
-        "runtime": spec.get("runtime", "torch"),
+        **{name: option(spec, name) for name in DEFAULTS},
         "dtype": scorer.dtype,
         "entailment_index": scorer.entailment_index,
         "contradiction_index": scorer.contradiction_index,

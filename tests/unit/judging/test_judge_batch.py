@@ -17,11 +17,13 @@ import pytest
 from scripted import PROMPT, completion
 
 from helpers import ROOT
+from reset_tuning.claims import Claims
 from reset_tuning.errors import InputError
 from reset_tuning.judging.batch import Waiting
 from reset_tuning.judging.client import Limits
 from reset_tuning.judging.costs import tabulate_costs
 from reset_tuning.judging.query import Policy, query_judge
+from reset_tuning.judging.requests import build_request
 from reset_tuning.tables import read_table
 
 Write = Callable[..., tuple[Path, list[Path]]]
@@ -41,6 +43,7 @@ class Provider:
     refusal: tuple[int, Any] = (400, {"error": "no"})
     errors: list[dict[str, Any]] = field(default_factory=list)  # of a batch that failed
     takes_batches: bool = True
+    live: Callable[[dict[str, Any]], Any] | None = None  # answers requests outside of batches
 
     def upload(self, body: bytes) -> dict[str, Any]:
         content = re.search(rb"filename=\"requests.jsonl\".*?\r\n\r\n(.*?)\r\n--", body, re.S)
@@ -91,7 +94,9 @@ def provider() -> Iterator[Provider]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             is_file = self.path.endswith("/files")
-            if is_file or state.takes_batches:
+            if state.live and self.path.endswith("/chat/completions"):
+                self.send(state.live(json.loads(body)).body)
+            elif is_file or state.takes_batches:
                 self.send(state.upload(body) if is_file else state.create(json.loads(body)))
             else:
                 error = {"code": "DeploymentNotFound", "message": "The API does not exist"}
@@ -174,6 +179,40 @@ def test_a_lost_batch_is_sent_again_by_the_next_job(
     provider.lost = None
     assert query(files, provider, tmp_path)["error"].isna().all()
     assert len(provider.batches) == 2
+
+
+def test_a_batch_that_follows_a_lost_one_is_found_again(
+    write_outputs: Write, provider: Provider, tmp_path: Path
+) -> None:
+    """Both hold the same requests, and the first is done with."""
+    files = write_outputs([("q", "a"), ("q", "b")])
+    provider.lost = "expired"
+    with pytest.raises(InputError, match="batch_expired"):
+        query(files, provider, tmp_path)
+    provider.lost, provider.looks = None, 10**9
+    for _ in range(2):
+        with pytest.raises(InputError, match="start again later"):
+            query(files, provider, tmp_path, waiting=Waiting(poll_seconds=0.01, hours=0))
+    provider.looks = 1
+    assert query(files, provider, tmp_path)["error"].isna().all()
+    assert provider.sent == [2, 2], "the second was paid for once"
+
+
+def test_a_batch_that_is_known_by_the_digest_of_its_requests_is_found(
+    write_outputs: Write, provider: Provider, tmp_path: Path
+) -> None:
+    """Batches were labelled so in journals that are still on disks."""
+    files = write_outputs([("q", "a")])
+    provider.looks = 10**9
+    with pytest.raises(InputError, match="start again later"):
+        query(files, provider, tmp_path, waiting=Waiting(poll_seconds=0.01, hours=0))
+    (journal,) = (tmp_path / "records" / "gpt-4" / "batches").glob("*.jsonl")
+    (batch,) = provider.batches.values()
+    digest, (label, name) = "0a" * 32, *batch["metadata"].items()
+    journal.write_text(journal.read_text().replace(name, digest))
+    batch["metadata"][label] = digest
+    provider.looks = 1
+    assert query(files, provider, tmp_path)["error"].isna().all() and provider.sent == [1]
 
 
 def test_the_providers_reason_is_told(
@@ -276,6 +315,31 @@ def test_what_a_batch_refused_is_sent_again(
     assert provider.sent == [3, 1]
 
 
+def test_a_stray_reply_of_another_model_in_a_batch_is_asked_for_again(
+    write_outputs: Write, provider: Provider, tmp_path: Path
+) -> None:
+    files = write_outputs([("q", t) for t in "abc"])
+    cheap = json.loads(completion("[[1]]")) | {"model": "cheap-model"}
+    provider.refused, provider.refusal = ("b",), (200, cheap)
+    with pytest.raises(InputError, match=r"but cheap-model answered: .*accept_models"):
+        query(files, provider, tmp_path)
+    provider.refused = ()
+    assert set(query(files, provider, tmp_path)["model"]) == {"judge-2024"}
+    assert provider.sent == [3, 1]
+
+
+def test_a_batch_of_strays_alone_is_not_sent_again(
+    write_outputs: Write, provider: Provider, tmp_path: Path
+) -> None:
+    files = write_outputs([("q", t) for t in "abc"])
+    other = json.loads(completion("[[6]]")) | {"model": "openai/judge"}
+    provider.refused, provider.refusal = tuple("abc"), (200, other)
+    for _ in range(3):
+        with pytest.raises(InputError, match=r"but openai/judge answered: .*accept_models"):
+            query(files, provider, tmp_path)
+    assert provider.sent == [3]
+
+
 def test_answers_of_a_batch_that_expired_are_kept(
     write_outputs: Write, provider: Provider, tmp_path: Path
 ) -> None:
@@ -323,6 +387,39 @@ def test_a_budget_holds_for_batches_too(
     with pytest.raises(InputError, match="max_budget"):
         query(files, provider, tmp_path, price=price, max_budget=1.2)
     assert len(provider.files["file-0"].splitlines()) == 2, "a dollar each, half off"
+
+
+def test_what_a_batch_has_cost_is_no_longer_reserved_for_the_next(
+    write_outputs: Write, provider: Provider, tmp_path: Path
+) -> None:
+    """Another job lets go of a request while the first batch is on its way."""
+    files = write_outputs([("q", "a"), ("q", "b")])
+    spec = {"kind": "openai", "model": "judge", "base_url": provider.base_url}
+    price = {"prompt": 0.0, "completion": 1_000_000 / 512}  # a dollar at most
+    with Claims(tmp_path / "records" / "gpt-4" / "claims") as others:
+        key = build_request(spec, PROMPT, "q", "b").key
+        assert others.take(key)
+        threading.Timer(0.5, others.release, (key,)).start()
+        frame = query(files, provider, tmp_path, price=price, max_budget=1.5)
+    assert frame["error"].isna().all() and provider.sent == [1, 1]
+
+
+def test_canaries_of_a_batch_are_bought_live(
+    write_outputs: Write, provider: Provider, endpoint: Any, tmp_path: Path
+) -> None:
+    """They cost the full price: five tokens each, and 512 at most."""
+    price = {"prompt": 0.0, "completion": 1e6, "batch_discount": 0.5}
+    canaries = [{"question": "Sky?", "answer": "Green."}]
+    provider.live = endpoint.take
+    files, limit = write_outputs([("q", "a")]), 2.5 + 512
+    query(files, provider, tmp_path, price=price, canaries=canaries, max_budget=limit - 1)
+    assert endpoint.bodies == []
+    files = write_outputs([("q", "b")])
+    query(files, provider, tmp_path, price=price, canaries=canaries, max_budget=limit + 2.5)
+    assert len(endpoint.bodies) == 1
+    files = write_outputs([("q", "c")])
+    with pytest.raises(InputError, match=r"\$10\.00 are spent"):
+        query(files, provider, tmp_path, price=price, canaries=canaries, max_budget=10 + 255)
 
 
 def test_an_endpoint_without_batches_is_one_sentence(

@@ -261,6 +261,45 @@ def test_an_answer_of_another_model_is_told_and_kept(
     assert len(endpoint.bodies) == 1
 
 
+def test_a_stray_reply_of_another_model_is_asked_for_again_and_was_paid_for(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
+) -> None:
+    """Each reply has 5 completion tokens."""
+    files = write_outputs([("q", "a"), ("q", "b"), ("q", "c")])
+    stray = Answer(body=completion("[[1]]").replace("judge-2024", "cheap-model"))
+    endpoint.script = [Answer(), stray]
+    with pytest.raises(InputError, match="but cheap-model answered"):
+        query(files, spec, tmp_path)
+    with pytest.raises(InputError, match=r"but cheap-model answered: .*accept_models"):
+        query(files, spec, tmp_path, mode="replay")
+    price = {"prompt": 0.0, "completion": 1e6}
+    with pytest.raises(InputError, match=r"\$10\.00 are spent"):
+        query(files, spec, tmp_path, price=price, max_budget=10 + 511)
+    assert len(endpoint.bodies) == 2
+    frame = query(files, spec, tmp_path, price=price, max_budget=15 + 512)
+    assert set(frame["model"]) == {"judge-2024"} and len(endpoint.bodies) == 4
+    assert frame["completion_tokens"].tolist() == [5, 10, 5]
+    table = (tmp_path / "raw.parquet").read_bytes()
+    for mode in ("live", "replay"):
+        query(files, spec, tmp_path, mode=mode)
+        assert (tmp_path / "raw.parquet").read_bytes() == table
+    assert len(endpoint.bodies) == 4
+
+
+def test_a_stray_reply_that_gave_way_to_a_failure_does_not_stop_a_replay(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
+) -> None:
+    files = write_outputs([("q", "a"), ("q", "b")])
+    stray = Answer(body=completion("[[1]]").replace("judge-2024", "cheap-model"))
+    endpoint.script = [Answer(), stray, Answer(400, error_of("too long"))]
+    with pytest.raises(InputError, match="but cheap-model answered"):
+        query(files, spec, tmp_path)
+    query(files, spec, tmp_path)
+    table = (tmp_path / "raw.parquet").read_bytes()
+    query(files, spec, tmp_path, mode="replay")
+    assert (tmp_path / "raw.parquet").read_bytes() == table
+
+
 def error_of(message: str, **fields: Any) -> str:
     return json.dumps({"error": {"message": message, "param": None} | fields})
 
@@ -314,6 +353,30 @@ def test_requests_that_are_refused_for_what_they_hold_do_not_stop_the_job(
     files = write_outputs([("q", str(number)) for number in range(40)])
     endpoint.script = [Answer(), *[Answer(400, error_of("too long"))] * 30]
     assert query(files, spec, tmp_path)["error"].notna().sum() == 30
+
+
+@pytest.mark.parametrize("body", ["<html>no</html>", completion(None, "length")])
+def test_one_request_that_gets_no_usable_reply_does_not_hold_up_a_table_that_is_known(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path, body: str
+) -> None:
+    files = write_outputs([("q", str(number)) for number in range(20)])
+    endpoint.script, endpoint.default = [Answer()] * 19, Answer(body=body)
+    for _ in range(2):  # the second job asks for that one alone
+        frame = query(files, spec, tmp_path, max_failure_share=0.05)
+        assert frame["error"].str.startswith("invalid_reply").sum() == 1
+    with pytest.raises(InputError, match=r"left 1 of 20 requests .*invalid_reply"):
+        query(files, spec, tmp_path, max_failure_share=0.04)
+
+
+@pytest.mark.parametrize("answer", [Answer(0), Answer(503, "busy"), Answer(401, "who?")])
+def test_an_endpoint_that_is_down_stops_the_job_whatever_is_known(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path, answer: Answer
+) -> None:
+    endpoint.script, endpoint.default = [Answer()] * 19, answer
+    query(write_outputs([("q", str(number)) for number in range(19)]), spec, tmp_path)
+    files = write_outputs([("q", str(number)) for number in range(20)])
+    with pytest.raises(InputError, match=r"left 1 of 20 requests without a reply .*check"):
+        query(files, spec, tmp_path, max_failure_share=0.5)
 
 
 def test_too_many_passing_failures_stop_the_job_and_few_are_rows(
@@ -370,6 +433,35 @@ def test_canaries_are_judged_again_and_drift_is_reported(
     assert set(drift["last_fingerprint"]) == {"fp9"}
 
 
+def test_canaries_count_for_the_budget(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
+) -> None:
+    """Each reply has 5 completion tokens, and 512 at most."""
+    price = {"prompt": 0.0, "completion": 1e6}
+    files = write_outputs([("q", "a")])
+    query(files, spec, tmp_path, canaries=CANARIES, price=price, max_budget=5 + 5 + 512)
+    assert len(endpoint.bodies) == 3, "both were within the budget"
+    (journal,) = (tmp_path / "records" / "gpt-4" / "canaries").glob("*.jsonl")
+    before = {"canary": "f" * 64, "time": 1.0, "reply": "[[7]]", "error": None}
+    journal.write_text(journal.read_text() + json.dumps(before) + "\n" + '{"torn')
+    files = write_outputs([("q", "b")])
+    with pytest.raises(InputError, match=r"\$15\.00 are spent"):
+        query(files, spec, tmp_path, canaries=CANARIES, price=price, max_budget=15 + 511)
+    query(files, spec, tmp_path, canaries=CANARIES, price=price, max_budget=15 + 512)
+    assert len(endpoint.bodies) == 4
+
+
+def test_canaries_that_would_pass_the_budget_are_not_sent_and_not_on_record(
+    write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
+) -> None:
+    price = {"prompt": 0.0, "completion": 1e6}
+    files = write_outputs([("q", "a")])
+    query(files, spec, tmp_path, canaries=CANARIES, price=price, max_budget=5 + 512)
+    assert len(endpoint.bodies) == 2
+    (journal,) = (tmp_path / "records" / "gpt-4" / "canaries").glob("*.jsonl")
+    assert len(journal.read_text().splitlines()) == 1
+
+
 def test_replies_without_a_text_are_paid_for_and_counted(
     write_outputs: Write, spec: dict[str, Any], endpoint: Endpoint, tmp_path: Path
 ) -> None:
@@ -405,7 +497,7 @@ def test_costs_count_every_reply_once(
     stages = {"generations": tables, "samples": [tmp_path / "raw.parquet"]}
     tabulate_costs(stages, prices, tmp_path / "cost.csv")
     cost = read_table(tmp_path / "cost.csv", "judge_cost").set_index("stage")
-    assert cost.loc["generations", ["n_rows", "n_replies", "n_failed"]].tolist() == [4, 2, 1]
+    assert cost.loc["generations", ["n_rows", "n_replies", "n_failed"]].tolist() == [4, 2, 0]
     assert cost.loc["samples", ["n_rows", "n_replies", "n_failed"]].tolist() == [2, 1, 0]
     assert cost["dollars"].tolist() == [22, 11] and cost["completion_tokens"].tolist() == [10, 5]
     tabulate_costs({}, {}, tmp_path / "none.csv")

@@ -14,7 +14,7 @@ import yaml
 
 from helpers import ROOT
 from reset_tuning.errors import InputError
-from reset_tuning.judging import server
+from reset_tuning.judging import local_server, server, supervise
 from reset_tuning.judging.query import query_judge
 from reset_tuning.judging.server import endpoint_name, judge_endpoint
 from reset_tuning.tables import read_table
@@ -77,6 +77,50 @@ def test_the_server_of_a_killed_job_is_stopped() -> None:
     job.wait()
     job.stdout.close()
     wait_until_gone(port)
+
+
+WITH_A_WORKER = """
+import runpy, signal, subprocess, sys
+
+kind = sys.argv.pop(1)
+stubborn = "signal.signal(signal.SIGTERM, signal.SIG_IGN); " if kind == "stubborn" else ""
+code = f"import signal, time; {stubborn}print(flush=True); time.sleep(60)"
+worker = subprocess.Popen([sys.executable, "-c", code, *sys.argv[1:]], stdout=subprocess.PIPE)
+worker.stdout.readline()
+if kind == "orphan":
+    sys.exit("out of memory")
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+runpy.run_module("reset_tuning.mini.judge_server", run_name="__main__")
+"""
+
+
+def served_with_a_worker(tmp_path: Path, worker: str) -> dict:
+    """Return a judge whose server has a child of the same port."""
+    script = tmp_path / "server.py"
+    script.write_text(WITH_A_WORKER)
+    return SPEC | {"server": {"command": f"{{python}} {script} {worker} --port {{port}}"}}
+
+
+@pytest.mark.parametrize("worker", ["meek", "stubborn"])
+def test_a_worker_that_outlives_its_server_is_stopped(tmp_path: Path, worker: str) -> None:
+    with judge_endpoint(served_with_a_worker(tmp_path, worker), "local") as endpoint:
+        port = str(endpoint.base_url).split(":")[-1].split("/")[0]
+        assert len(servers(port)) == 3, "the supervisor, the server, its worker"
+        start = time.monotonic()
+    assert worker == "stubborn" or time.monotonic() - start < supervise.GRACE_SECONDS / 2
+    wait_until_gone(port)
+
+
+def test_the_worker_of_a_crashed_server_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = local_server._free_port()
+    monkeypatch.setattr(local_server, "_free_port", lambda: port)
+    spec = served_with_a_worker(tmp_path, "orphan")
+    ended = pytest.raises(InputError, match="ended with code 1 .*out of memory")
+    with ended, judge_endpoint(spec, "local"):
+        pass
+    wait_until_gone(str(port))
 
 
 @pytest.mark.parametrize(

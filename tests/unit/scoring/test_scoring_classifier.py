@@ -50,13 +50,15 @@ def t5_model(tmp_path_factory: pytest.TempPathFactory, nli_model: Path) -> Path:
     return folder
 
 
-def scores(write_outputs: Write, tmp_path: Path, chosen: dict[str, Any]) -> Any:
+def scores(
+    write_outputs: Write, tmp_path: Path, chosen: dict[str, Any], means: Means | None = None
+) -> Any:
     rows = [
         {"example_id": "1", "kind": "summarization", "context": CONTEXT, "output": text}
         for text in OUTPUTS
     ]
     target = tmp_path / "scores.parquet"
-    score_outputs(*write_outputs(*rows), target, "second", chosen, Means(batch_size=2))
+    score_outputs(*write_outputs(*rows), target, "second", chosen, means or Means(batch_size=2))
     return read_table(target, "score")
 
 
@@ -84,6 +86,34 @@ def test_a_classifier_gives_the_best_parts_probability(
         assert value == pytest.approx(sum(best) / len(best), abs=1e-5)
     metadata = json.loads(pq.read_schema(tmp_path / "scores.parquet").metadata[b"scorer"])
     assert metadata["positive"] == "ENTAILMENT" and metadata["chunk_words"] == 8
+
+
+def test_nothing_is_scored_twice(
+    write_outputs: Write, tmp_path: Path, nli_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed job or a further test set leaves what was scored; another option does not."""
+    asked: list[str] = []
+    judge_score = classifier._Judge.score
+
+    def dies_at_the_second(judge: Any, text: str, answer: str) -> Any:
+        asked.append(answer)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return judge_score(judge, text, answer)
+
+    plain = scores(write_outputs, tmp_path, spec(nli_model))
+    monkeypatch.setattr(classifier._Judge, "score", dies_at_the_second)
+    means = Means(batch_size=2, sidecar=tmp_path / "sidecar")
+    with pytest.raises(KeyboardInterrupt):
+        scores(write_outputs, tmp_path, spec(nli_model), means)
+    for _ in range(2):
+        frame = scores(write_outputs, tmp_path, spec(nli_model), means)
+        assert frame["value"].tolist() == plain["value"].tolist()
+    assert sorted(asked) == sorted([*OUTPUTS[:2], asked[1]]), "the one it died at came again"
+    scores(write_outputs, tmp_path, spec(nli_model, chunk_words=5), means)
+    assert len(asked) == 5
+    monkeypatch.delattr(classifier._Judge, "__init__")  # nobody loads a model to score nothing
+    assert scores(write_outputs, tmp_path, spec(nli_model), means)["value"].equals(plain["value"])
 
 
 def test_the_whole_answer_and_a_template_are_options(
@@ -135,8 +165,31 @@ def test_the_first_token_of_a_verdict_counts(t5_model: Path, tmp_path: Path) -> 
 def test_a_spec_that_does_not_fit_is_told(nli_model: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="positive is 'YES', but the labels .*NEUTRAL"):
         classifier._Judge(spec(nli_model, positive="YES"), Means())
-    with pytest.raises(InputError, match="cannot be loaded as sequence_classification"):
+    with pytest.raises(
+        InputError, match=r"\(sequence_classification\) cannot be loaded: .*correct its model"
+    ):
         classifier._Judge(spec(tmp_path / "nothing"), Means())
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "bart"])
+def test_more_tokens_than_a_model_has_positions_are_told(
+    nli_model: Path, tmp_path: Path, kind: str
+) -> None:
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    positions = 66 if kind == "roberta" else 64  # RoBERTa counts from 2
+    sizes = {
+        "vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "intermediate_size": 16, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1,
+        "max_position_embeddings": positions, "pad_token_id": 1 if kind == "roberta" else 0,
+        "id2label": {0: "NO", 1: "YES"},
+    }  # fmt: skip
+    model = Path(shutil.copytree(nli_model, tmp_path / kind))
+    config = AutoConfig.for_model(kind, **sizes)
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(model)
+    classifier._Judge(spec(model, positive="YES", max_length=64), Means())
+    with pytest.raises(InputError, match="max_length is 65, but .* reads at most 64 tokens"):
+        classifier._Judge(spec(model, positive="YES", max_length=65), Means())
 
 
 def test_examples_in_docstrings() -> None:

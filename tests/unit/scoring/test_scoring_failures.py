@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from reset_tuning.errors import InputError
-from reset_tuning.scoring import failures
+from reset_tuning.scoring import failures, lexical
 from reset_tuning.scoring.failures import MACHINE, export_failures, tabulate_failures
+from reset_tuning.scoring.means import Means
 from reset_tuning.tables import read_table
 
 Write = Callable[..., tuple[Path, list[Path]]]
@@ -81,8 +82,22 @@ def test_a_match_by_unicode_is_no_failure(write_outputs: Write, tmp_path: Path) 
         assert len(pd.read_csv(sheet)) == n_failures
 
 
+@pytest.mark.parametrize("references", [["A"], ["red owl", "..."], []])
+def test_failures_are_the_answers_without_an_exact_match(
+    write_outputs: Write, tmp_path: Path, references: list[str]
+) -> None:
+    """Of "The" and "A" normalisation leaves nothing: no answer, and no match either."""
+    rows = [row(n, text) | {"references": references} for n, text in enumerate([*OUTPUTS, "The"])]
+    scores, _ = lexical.score(pd.DataFrame(rows), {}, Means())
+    outputs, examples = write_outputs(*rows)
+    sheet, key = tmp_path / "failures.csv", tmp_path / "failures.key.csv"
+    export_failures([outputs], examples, sheet, key, per_system=20, seed=1)
+    failed = {f"e{n}" for n, score in enumerate(scores["exact_match"]) if score.value == 0}
+    assert set(read_table(key, "failure_key")["example_id"]) == failed
+
+
 def test_without_people_the_machine_is_named(exported: tuple[Path, Path], tmp_path: Path) -> None:
-    tabulate_failures(exported[1], [], tmp_path / "modes.csv")
+    tabulate_failures(exported[1], [], tmp_path / "modes.csv", tmp_path / "labels.csv")
     modes = read_table(tmp_path / "modes.csv", "failure_modes")
     assert set(modes["annotator"]) == {MACHINE} and modes["n"].sum() == 5
     assert modes["share"].sum() == pytest.approx(1) and modes["kappa"].isna().all()
@@ -94,16 +109,19 @@ def test_returned_sheets_are_counted_with_their_agreement(
     sheet, key = exported
     ann = returned(sheet, "ann", ["wrong_span"])
     bob = returned(sheet, "bob", ["wrong_span", "other"])
-    tabulate_failures(key, [ann, bob], tmp_path / "modes.csv")
+    tabulate_failures(key, [ann, bob], tmp_path / "modes.csv", tmp_path / "labels.csv")
     modes = read_table(tmp_path / "modes.csv", "failure_modes").set_index(["annotator", "label"])
     assert modes.loc[("ann", "wrong_span"), ["n", "share", "agreement"]].tolist() == [5, 1, 0.6]
     assert modes.loc[("bob", "other"), ["n", "n_labelled"]].tolist() == [2, 5]
     assert 0 <= modes.loc[(MACHINE, "other"), "agreement"] <= 1
+    labels = read_table(tmp_path / "labels.csv", "failure_labels")
+    assert labels.groupby("item")["annotator"].agg(set).tolist() == [{MACHINE, "ann", "bob"}] * 5
+    assert set(labels.loc[labels["annotator"] == "ann", "label"]) == {"wrong_span"}
 
 
 def test_rows_without_a_label_are_not_counted(exported: tuple[Path, Path], tmp_path: Path) -> None:
     half = returned(exported[0], "ann", ["other", "", "", "", ""])
-    tabulate_failures(exported[1], [half], tmp_path / "modes.csv")
+    tabulate_failures(exported[1], [half], tmp_path / "modes.csv", tmp_path / "labels.csv")
     modes = read_table(tmp_path / "modes.csv", "failure_modes")
     assert modes[modes["annotator"] == "ann"]["n"].sum() == 1
 
@@ -121,7 +139,7 @@ def test_a_wrong_sheet_is_told(
 ) -> None:
     sheet = returned(exported[0], "ann", **change)
     with pytest.raises(InputError, match=problem):
-        tabulate_failures(exported[1], [sheet], tmp_path / "modes.csv")
+        tabulate_failures(exported[1], [sheet], tmp_path / "modes.csv", tmp_path / "labels.csv")
     assert not (tmp_path / "modes.csv").exists()
 
 
@@ -129,13 +147,15 @@ def test_a_sheet_of_something_else_is_told(exported: tuple[Path, Path], tmp_path
     sheet = returned(exported[0], "ann", ["other"])
     sheet.write_text(sheet.read_text().replace(pd.read_csv(sheet)["item"][0], "0" * 16))
     with pytest.raises(InputError, match="it is of another sheet"):
-        tabulate_failures(exported[1], [sheet], tmp_path / "modes.csv")
+        tabulate_failures(exported[1], [sheet], tmp_path / "modes.csv", tmp_path / "labels.csv")
     sheet.write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="lacks the column annotator"):
-        tabulate_failures(exported[1], [sheet], tmp_path / "modes.csv")
+        tabulate_failures(exported[1], [sheet], tmp_path / "modes.csv", tmp_path / "labels.csv")
     with pytest.raises(InputError, match="twice"):
         again = returned(exported[0], "ann", ["other"])
-        tabulate_failures(exported[1], [again, again], tmp_path / "modes.csv")
+        tabulate_failures(
+            exported[1], [again, again], tmp_path / "modes.csv", tmp_path / "labels.csv"
+        )
 
 
 def test_examples_in_docstrings() -> None:

@@ -2,9 +2,14 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+import validate_faithfulness
+import validate_options
+from reset_tuning.scoring import summac
 from reset_tuning.scoring.means import Means
 from reset_tuning.scoring.options import tabulate_options, variants
 from reset_tuning.tables import read_table
@@ -44,6 +49,25 @@ def test_every_option_is_changed_by_itself() -> None:
         assert differing == {option} and changed[option] == value
 
 
+def test_a_silent_spec_means_the_same_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scorer, the settings that name its sidecar, and what is changed in the options' table."""
+    given: dict[str, Any] = {}
+
+    def make(**options: Any) -> SimpleNamespace:
+        given.update(options)
+        return SimpleNamespace(dtype="float32", entailment_index=0, contradiction_index=1)
+
+    monkeypatch.setattr(summac, "SummaCPackage", make)
+    monkeypatch.setattr(summac, "sentence_splitter", lambda name: name)
+    changed = {"granularity": "document", "splitter": "regex", "short_answers": "whole"}
+    monkeypatch.setattr(summac, "DEFAULTS", summac.DEFAULTS | changed)
+    told = summac._settings({"model": "m"}, summac._scorer({"model": "m"}, Means()))
+    assert {name: told[name] for name in changed} == changed
+    assert (given["granularity"], given["splitter"]) == ("document", "regex")
+    assert given["keep_short"]
+    assert not {*changed.items()} & {found[:2] for found in variants({"model": "m"})}
+
+
 def test_the_table_says_what_each_option_does(
     folder: Path, nli_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,3 +97,20 @@ def test_the_table_says_what_each_option_does(
     ):
         untried = rows.loc["summac_zs", option, value]
         assert untried["n"] == 0 and why in untried["state"]
+
+
+@pytest.mark.parametrize("name", ["options", "validation"])
+def test_validation_reads_as_much_at_once_as_the_rule_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    script = {"options": validate_options, "validation": validate_faithfulness}[name]
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        f"reset_tuning.scoring.{name}.tabulate_{name}", lambda *given: asked.extend(given)
+    )
+    subject = {"spec": SPEC, "models": []} if name == "options" else {"metrics": {"s": SPEC}}
+    script.main(
+        table=tmp_path / "t.csv", folder="f", max_rows=None, sidecar=str(tmp_path), threads=3,
+        batch_size=7, batch_tokens=99, **subject,
+    )  # fmt: skip
+    assert Means(7, 99, 3, tmp_path) in asked

@@ -42,7 +42,7 @@ def both(nli_model: Path) -> tuple[Any, Any]:
     return made, package.SummaCPackage(**options(nli_model))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(pairs=st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=6))
 def test_scores_equal_the_packages(both: tuple[Any, Any], pairs: list[tuple[str, str]]) -> None:
     ours, theirs = both

@@ -76,6 +76,22 @@ def test_every_public_format_is_read(folder: Path) -> None:
     assert rows.loc[rows["dataset"] == "qags_xsum", "output"].tolist() == ["s0 s1"]
 
 
+@pytest.mark.parametrize(
+    ("said", "is_consistent"),
+    [("yes yes no", True), ("yes no no", False), ("yes no", False), ("yes yes", True)],
+)
+def test_most_annotators_of_qags_must_say_yes(
+    tmp_path: Path, said: str, is_consistent: bool
+) -> None:
+    """Half of them, a tie, are not most."""
+    responses = [{"response": word} for word in said.split()]
+    sentences = [{"sentence": "s", "responses": responses}]
+    (tmp_path / "qags").mkdir()
+    record = {"article": "d", "summary_sentences": sentences}
+    (tmp_path / "qags" / "mturk_xsum.jsonl").write_text(json.dumps(record))
+    assert read_labelled(tmp_path)["label"].tolist() == [is_consistent]
+
+
 def test_the_threshold_comes_from_other_rows(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
