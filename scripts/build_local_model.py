@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from reset_tuning.files import work_folder
 from reset_tuning.jobs import run
-from reset_tuning.training.checkpoints import MODEL_FILES, private_directory, publish
+from reset_tuning.training.checkpoints import MODEL_FILES, publish
 from reset_tuning.training.initialise import (
     InitialModel,
     example_texts,
@@ -29,7 +30,7 @@ def main(
         "tokenizer": tokenizer,
         "tokenizer_config": tokenizer_config,
     }
-    with private_directory(model.parent / ".partial") as directory:
+    with work_folder(model) as directory:
         write_initial_model(
             sizes, train_tokenizer(example_texts(examples), sizes.vocabulary), directory
         )

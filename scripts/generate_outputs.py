@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from reset_tuning.jobs import listed
 from reset_tuning.jobs import run as run_job
 
 
@@ -12,32 +13,16 @@ def main(
     generations: Path,
     template: dict[str, str],
     tasks: dict[str, str],
-    batch_tokens: int,
-    threads: int = 1,
-    gpu: int = 0,
-    cpu_ranks: int = 1,
-    gpu_memory: str = "0.9",  # a resource is no fraction
-    concurrency: int = 16,
-    api_key_variable: str = "none",
-    ready_minutes: int = 30,
+    resources: dict[str, Any],
     **job: Any,
 ) -> None:
-    # Resources are passed only when they stand here by name.
     from reset_tuning.planning.preflight import require_for_engine
+    from reset_tuning.sampling.engines import Means
     from reset_tuning.sampling.generation import generate_outputs, generation_job
 
-    require_for_engine(job, gpus=gpu, cpu_ranks=cpu_ranks)
-    examples = [examples] if isinstance(examples, Path) else examples
-    wanted = generation_job(
-        batch_tokens=batch_tokens,
-        threads=threads,
-        cpu_ranks=cpu_ranks,
-        gpu_memory=float(gpu_memory),
-        concurrency=concurrency,
-        api_key_variable=api_key_variable,
-        ready_minutes=ready_minutes,
-        **job,
-    )
+    require_for_engine(job, gpus=resources["gpu"], cpu_ranks=resources["cpu_ranks"])
+    examples = listed(examples)
+    wanted = generation_job(means=Means.of(resources), **job)
     generate_outputs(wanted, examples, template, tasks, generations)
 
 

@@ -3,13 +3,16 @@
 import json
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from reset_tuning.files import atomic_path, flush
+from reset_tuning.jobs import listed
 from reset_tuning.jobs import run as run_script
 from reset_tuning.planning.preflight import require_for_training
 from reset_tuning.training.checkpoints import MODEL_FILES, publish
-from reset_tuning.training.launch import launch, launch_command
+from reset_tuning.training.launch import LaunchCommand, launch, launch_command
 from reset_tuning.training.provenance import describe_training, training_identity
 from reset_tuning.training.settings import Launch, TrainingJob
 from reset_tuning.training.state import (
@@ -32,17 +35,8 @@ def main(
     run: str,
     seed: int,
     base_path: str,
-    micro_batch_size: int,
-    evaluation_batch_size: int,
-    gradient_checkpointing: int,
     deepspeed: Path | list[Path],  # none without DeepSpeed
-    cpu_ranks: int = 1,
-    nodes: int = 1,
-    gpu: int = 0,
-    threads: int = 1,
-    runtime: float = 0,
-    resume_minutes: float = 30,
-    report_to: str = "none",
+    resources: dict[str, Any],
     **weights: Path,  # best_model, best_config, …, last_tokenizer_config
 ) -> None:
     output = history.parent / "trainer"
@@ -54,44 +48,46 @@ def main(
         run=run,
         seed=seed,
         output=str(output),
-        launch=Launch(
-            micro_batch_size=micro_batch_size,
-            evaluation_batch_size=evaluation_batch_size,
-            gradient_checkpointing=bool(gradient_checkpointing),
-            cpu_ranks=cpu_ranks,
-            nodes=nodes,
-            threads=threads,
-            runtime=runtime,
-            resume_minutes=resume_minutes,
-            report_to=report_to,
-        ),
+        launch=Launch.of(resources),
     )
-    zero = [deepspeed] if isinstance(deepspeed, Path) else deepspeed
     command = launch_command(job)
     logging.info("%s", command)  # first of all: whatever comes next, it can be pasted
     if not is_finished(output):  # else its files have only to be put in place
-        require_for_training(base_path, settings, output, gpus=gpu // nodes, cpu_ranks=cpu_ranks)
-    identity = training_identity(job, [*base, *zero])
+        gpus, cpu_ranks = resources["gpu"] // job.launch.nodes, job.launch.cpu_ranks
+        require_for_training(base_path, settings, output, gpus=gpus, cpu_ranks=cpu_ranks)
+    identity = training_identity(job, [*base, *listed(deepspeed)])
     with sole_trainer(history.parent / ".claims") as gave_way:
         if gave_way and is_published(provenance, identity):
             logging.info("the job that was asked to give way had just put this training in place")
             return
-        try:
-            report = launch(job, command, identity)
-        except BaseException:
-            if not is_worth_keeping(output):
-                shutil.rmtree(output, ignore_errors=True)
-            raise
-        finished = {output / "history.csv": history}
-        for checkpoint in ("best", "last"):
-            for name, file in MODEL_FILES.items():
-                finished[output / checkpoint / file] = weights[f"{checkpoint}_{name}"]
-        publish(finished)
+        report = trained(job, command, identity)
+        publish({output / "history.csv": history} | finished_files(output, weights))
         content = describe_training(identity, report, read_starts(output))
         with atomic_path(provenance) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n")
             flush(temporary)
         close_directory(output)
+
+
+def trained(
+    job: TrainingJob, command: LaunchCommand, identity: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Train and return the report; a failure leaves the folder only where it is worth keeping."""
+    try:
+        return launch(job, command, identity)
+    except BaseException:
+        if not is_worth_keeping(Path(job.output)):
+            shutil.rmtree(job.output, ignore_errors=True)
+        raise
+
+
+def finished_files(output: Path, weights: Mapping[str, Path]) -> dict[Path, Path]:
+    """Return where each file of the two checkpoints belongs, by where the training left it."""
+    return {
+        output / checkpoint / file: weights[f"{checkpoint}_{name}"]
+        for checkpoint in ("best", "last")
+        for name, file in MODEL_FILES.items()
+    }
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from reset_tuning.jobs import run
+from reset_tuning.jobs import listed, run
 
 
 def main(
@@ -25,20 +25,8 @@ def main(
 ) -> None:
     from reset_tuning.selection import Selection, select_files, token_counter
 
-    chosen = Selection(
-        name=selection,
-        judge=judge,
-        pick=spec["pick"],
-        per_set=spec["per_set"],
-        weight=spec["weight"],
-        across_examples=spec["across_examples"],
-        faithfulness=faithfulness,
-        task=task,
-        max_length=max_length,
-        cut_off=spec.get("cut_off", "keep"),
-        ties=spec.get("ties", "temperature"),
-    )
-    files = [scores] if isinstance(scores, Path) else scores
+    chosen = Selection.of(selection, spec | {"judge": judge}, faithfulness, task, max_length)
+    files = listed(scores)
     counter = token_counter(tokenizer_path)
     select_files(samples, pool, files, selected, ledger, chosen, int(seed), counter)
 

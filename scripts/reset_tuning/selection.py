@@ -5,14 +5,15 @@
 A sample is a candidate when every score it needs is there (status ok or empty_output), its output
 is not empty, and prompt and output together fit the model. With `cut_off: drop` the model must also
 have ended it: one cut at the length limit would be learnt with an end in mid-sentence. Ties of the
-best score go to the lower temperature, then to the lower sample_id; with `ties: frequency` to the
-higher multiplicity, then to a seeded draw (purpose "tie"). All picks keep the same examples, those
-that `best` would keep, so that controls differ from ReSet in nothing but the response.
+best score go to the output drawn at the lower temperature (the lowest of its draws), then to the
+lower sample_id; with `ties: frequency` to the higher multiplicity, then to a seeded draw (purpose
+"tie"). All picks keep the same examples, those that `best` would keep, so that the rows of controls
+differ from those of ReSet in nothing but the response; a training orders them by its run's name.
 """
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,10 @@ from typing import Any
 import pandas as pd
 
 from reset_tuning.errors import InputError
-from reset_tuning.sampling.backend import CONTENT_FILTER, LENGTH, PROMPT_TOO_LONG
+from reset_tuning.sampling.backend import LENGTH
 from reset_tuning.scoring.table import SCORED_STATUSES, is_empty
 from reset_tuning.seeds import draw_fraction
-from reset_tuning.tables import read_table, table_schema, with_optional, write_table
+from reset_tuning.tables import read_parts, read_table, table_schema, with_optional, write_table
 from reset_tuning.tokenizing import load_tokenizer
 
 INSTRUCTION_METRIC = "instruction_following"
@@ -31,6 +32,12 @@ PICKS = ("best", "random", "original")
 ORDERS = ("random", "top_score")
 CUT_OFFS = ("keep", "drop")
 TIES = ("temperature", "frequency")
+
+# What choosing has to know of an example.
+EXAMPLE_COLUMNS = ["example_id", "kind", "set", "n_prompt_tokens"]
+
+_ROWS = 1_000  # of a mixture that are read at once with all their texts
+_LIGHT_ROWS = 50_000  # and without texts
 
 CountTokens = Callable[[list[str]], list[int]]
 
@@ -71,6 +78,30 @@ class Selection:
                     f"{', '.join(allowed)}"
                 )
 
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        entry: Mapping[str, Any],
+        faithfulness: Mapping[str, str],
+        task: Mapping[str, str],
+        max_length: int,
+    ) -> "Selection":
+        """Return an entry of the config's selections as it is made, for all who describe it too.
+
+        Raises InputError for a value that is not allowed.
+        """
+        keys = ("judge", "pick", "per_set", "weight", "across_examples")
+        optional = {key: entry[key] for key in ("cut_off", "ties") if key in entry}
+        return cls(
+            name=name,
+            faithfulness=faithfulness,
+            task=task,
+            max_length=max_length,
+            **{key: entry[key] for key in keys},
+            **optional,
+        )
+
 
 def select_files(
     samples: Path,
@@ -82,20 +113,61 @@ def select_files(
     seed: int,
     count_tokens: CountTokens | None = None,
 ) -> None:
-    """Read samples, pool and scores, and write the selected rows and their ledger."""
-    generated = read_table(samples, "generation")
-    if count_tokens is not None:  # text, read again, may have other tokens than were generated
-        generated["n_tokens"] = count_tokens(generated["output"].tolist())
-    rows, counts = select(
-        generated,
-        read_table(pool, "mixture"),
-        pd.concat([read_table(path, "score") for path in scores], ignore_index=True),
-        selection,
-        seed,
-    )
+    """Read samples, pool and scores, and write the selected rows and their ledger.
+
+    Memory holds the samples, but of the mixture only the texts of what is selected.
+    """
+    drawn = read_samples(samples, count_tokens)
+    examples = read_examples(pool, drawn)
+    winners, counts = choose(drawn, examples, read_scores(scores), selection, seed)
+    rows = selected_rows(winners, _read_chosen(pool, winners), selection)
     metadata = {"selection": selection.name, "pick": selection.pick, "judge": selection.judge}
     write_table(rows, selected, "selected", metadata)
     write_table(counts, ledger, "ledger")
+
+
+def read_samples(path: Path, count_tokens: CountTokens | None = None) -> pd.DataFrame:
+    """Return generation rows, with the tokens that `count_tokens` finds in their outputs."""
+    generated = read_table(path, "generation")
+    if count_tokens is not None:  # text, read again, may have other tokens than were generated
+        generated["n_tokens"] = count_tokens(generated["output"].tolist())
+    return generated
+
+
+def read_examples(pool: Path, samples: pd.DataFrame) -> pd.DataFrame:
+    """Return what choosing has to know of a mixture's sampled examples: no texts, no copies.
+
+    Some more of every set are among them, so that a set without samples is missed and not passed
+    over.
+    """
+    ids = set(samples["example_id"])
+    return pd.concat(
+        [
+            rows.loc[rows["example_id"].isin(ids) | ~rows["set"].duplicated(), EXAMPLE_COLUMNS]
+            for rows in _read_originals(pool, _LIGHT_ROWS, [*EXAMPLE_COLUMNS, "copy"])
+        ],
+        ignore_index=True,
+    )
+
+
+def read_scores(files: Sequence[Path]) -> pd.DataFrame:
+    """Return the score rows of several files."""
+    return pd.concat([read_table(path, "score") for path in files], ignore_index=True)
+
+
+def _read_chosen(pool: Path, winners: pd.DataFrame) -> pd.DataFrame:
+    """Return the whole mixture rows of the examples that were chosen."""
+    ids = set(winners["example_id"])
+    parts = _read_originals(pool, _ROWS)
+    return pd.concat([rows[rows["example_id"].isin(ids)] for rows in parts], ignore_index=True)
+
+
+def _read_originals(
+    pool: Path, n_rows: int, columns: Sequence[str] | None = None
+) -> Iterator[pd.DataFrame]:
+    """Yield a mixture part by part, without its up-sampled copies."""
+    for part in read_parts(pool, "mixture", n_rows, columns):
+        yield part[part["copy"] == 0]
 
 
 def token_counter(tokenizer_path: str) -> CountTokens:
@@ -112,41 +184,40 @@ def token_counter(tokenizer_path: str) -> CountTokens:
     return count
 
 
-def select(
+def choose(
     samples: pd.DataFrame,
-    pool: pd.DataFrame,
+    examples: pd.DataFrame,
     scores: pd.DataFrame,
     selection: Selection,
     seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Choose `per_set` examples of every set and one response for each.
+    """Choose `per_set` examples of every set and one sample for each.
 
-    `samples` are generation rows, `pool` the mixture rows that they were drawn from, `scores` the
-    score rows of the samples. Returns selected rows and ledger rows. Raises InputError when a set
-    has fewer examples with a candidate than `per_set`.
+    `samples` are generation rows, `examples` EXAMPLE_COLUMNS of what they were drawn from, `scores`
+    the score rows of the samples. Returns the chosen samples and ledger rows. Raises InputError
+    when a set has fewer examples with a candidate than `per_set`.
     """
-    originals = pool[pool["copy"] == 0]
-    rows = scored_samples(samples, originals, scores, selection)
+    rows = scored_samples(samples, examples, scores, selection)
     candidates = rows[rows["is_candidate"]]
     best = best_samples(candidates, selection, seed)
-    kept = _kept_examples(best, sorted(originals["set"].unique()), selection, seed)
+    kept = _kept_examples(best, sorted(examples["set"].unique()), selection, seed)
     picked = _random(candidates, seed) if selection.pick == "random" else best
     winners = picked[picked["example_id"].isin(kept)]
     counts = _ledger_rows(rows, picked, kept, selection, seed)
-    return _selected_rows(winners, originals, selection), counts
+    return winners, counts
 
 
 def scored_samples(
-    samples: pd.DataFrame, originals: pd.DataFrame, scores: pd.DataFrame, selection: Selection
+    samples: pd.DataFrame, examples: pd.DataFrame, scores: pd.DataFrame, selection: Selection
 ) -> pd.DataFrame:
     """Return every sample with its example's kind and set, its score, and whether it may win."""
-    rows = _with_examples(samples, originals)
+    rows = _with_examples(samples, examples)
     rows["selection_score"] = selection_scores(rows, scores, selection)
     rows["has_output"] = ~rows["output"].map(is_empty).astype(bool)
     longest = math.inf if selection.max_length is None else selection.max_length
     rows["fits"] = rows["n_prompt_tokens"] + rows["n_tokens"] <= longest
-    ended_early = rows["finish_reason"].isin((LENGTH, PROMPT_TOO_LONG, CONTENT_FILTER))
-    rows["is_cut_off"] = ended_early & (selection.cut_off == "drop")
+    # What ended by another reason than its end token or the limit is empty, and so no candidate.
+    rows["is_cut_off"] = (rows["finish_reason"] == LENGTH) & (selection.cut_off == "drop")
     usable = rows["has_output"] & ~rows["is_cut_off"] & rows["fits"]
     rows["is_candidate"] = rows["selection_score"].notna() & usable
     return rows
@@ -197,30 +268,40 @@ def _lookup(values: pd.Series, metric: str, keys: pd.MultiIndex) -> Any:
     return values.xs(metric, level="metric").reindex(keys).to_numpy()
 
 
-def _with_examples(samples: pd.DataFrame, originals: pd.DataFrame) -> pd.DataFrame:
+def _with_examples(samples: pd.DataFrame, examples: pd.DataFrame) -> pd.DataFrame:
     """Return the samples with the kind, set and prompt length of their example."""
-    unknown = set(samples["example_id"]) - set(originals["example_id"])
+    unknown = set(samples["example_id"]) - set(examples["example_id"])
     if unknown:
         raise InputError(
             f"{len(unknown)} sampled examples are not in the pool's mixture (first: "
             f"{min(unknown)}); sample the pool again"
         )
-    examples = originals[["example_id", "kind", "set", "n_prompt_tokens"]]
-    return samples.merge(examples, on="example_id", how="left", validate="many_to_one")
+    known = examples[EXAMPLE_COLUMNS]
+    return samples.merge(known, on="example_id", how="left", validate="many_to_one")
 
 
 def best_samples(candidates: pd.DataFrame, selection: Selection, seed: int) -> pd.DataFrame:
     """Return the best candidate of each example."""
-    order = ["example_id", "selection_score", "temperature", "sample_id"]
-    ascending = [True, False, True, True]
-    ranked = candidates
     if selection.ties == "frequency":
         keys = zip(candidates["example_id"], candidates["sample_id"], strict=True)
         tie = [draw_fraction(seed, example, f"tie {sample}") for example, sample in keys]
-        ranked = candidates.assign(tie=pd.Series(tie, index=candidates.index, dtype=float))
-        order[2:3], ascending[2:3] = ["multiplicity", "tie"], [False, True]
-    ranked = ranked.sort_values(order, ascending=ascending)
-    return ranked.drop_duplicates("example_id").drop(columns="tie", errors="ignore")
+        rule, ascending = ["multiplicity", "tie"], [False, True]
+    else:
+        tie, rule, ascending = _lowest_temperatures(candidates), ["tie"], [True]
+    ranked = candidates.assign(tie=pd.Series(tie, index=candidates.index, dtype=float)).sort_values(
+        ["example_id", "selection_score", *rule, "sample_id"],
+        ascending=[True, False, *ascending, True],
+    )
+    return ranked.drop_duplicates("example_id").drop(columns="tie")
+
+
+def _lowest_temperatures(rows: pd.DataFrame) -> list[float]:
+    """Return the lowest temperature at which each output was drawn.
+
+    A row's own is that of its first draw; files of before `temperatures` hold no other.
+    """
+    pairs = zip(rows["temperature"], rows["temperatures"], strict=True)
+    return [min(every) if isinstance(every, list) else first for first, every in pairs]
 
 
 def _random(candidates: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -260,10 +341,10 @@ def _kept_examples(
     return kept
 
 
-def _selected_rows(
+def selected_rows(
     winners: pd.DataFrame, originals: pd.DataFrame, selection: Selection
 ) -> pd.DataFrame:
-    """Return rows of the `selected` table: the pool's prompts with the chosen responses."""
+    """Return rows of the `selected` table: the mixture's prompts with the chosen responses."""
     choice = winners[["example_id", "sample_id", "selection_score", "output", "n_tokens"]]
     rows = originals.merge(choice, on="example_id", how="inner", validate="one_to_one")
     rows["sample_id"] = rows["sample_id"].astype("Int64")

@@ -237,13 +237,16 @@ def main() -> None:
             for checkpoint in ("best", "last")
             for name, file in MODEL_FILES.items()
         }
+        resources = {
+            "micro_batch_size": options.micro_batch, "evaluation_batch_size": 1,
+            "gradient_checkpointing": 1, "resume_minutes": 10_000, "gpu": 0,
+        }  # fmt: skip
         launch_training.main(
             settings=folder / "run.json", train=folder / "train.parquet",
             validation=folder / "validation.parquet", base=[], base_path=str(folder / "base"),
             deepspeed=ROOT / "resources/deepspeed/zero3.json", run="bench", seed=1,
             history=folder / "history.csv", provenance=folder / "provenance.json",
-            micro_batch_size=options.micro_batch, evaluation_batch_size=1,
-            gradient_checkpointing=1, resume_minutes=10_000, **weights,
+            resources=resources, **weights,
         )  # fmt: skip
         report = json.loads((folder / "provenance.json").read_text())["training"]
         last = pd.read_csv(folder / "history.csv").iloc[-1]

@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from reset_tuning.sampling import generation  # noqa: E402
 from reset_tuning.sampling.backend import Completed, Completion, Request  # noqa: E402
+from reset_tuning.sampling.engines import Means  # noqa: E402
 from reset_tuning.tables import table_schema  # noqa: E402
 
 WORDS = 700  # of a prompt
@@ -78,8 +79,8 @@ def main(folder: Path, n_examples: int) -> None:
     job = generation.generation_job(
         run="mtl", seed=1, checkpoint="best", decoding="reset",
         spec=GRID | {"examples_per_set": n_examples}, model_path="resources/mini/base",
-        model=[], dtype="float32", attention="sdpa", max_length=2048, batch_tokens=16384,
-        sidecar=folder / "sidecar",
+        model=[], dtype="float32", attention="sdpa", max_length=2048,
+        means=Means(batch_tokens=16384), sidecar=folder / "sidecar",
     )  # fmt: skip
     before, started = peak(), time.monotonic()
     generation.sample_outputs(job, folder / "train.parquet", folder / "samples.parquet")

@@ -22,6 +22,9 @@ ROWS, BATCH, WORDS = 1280, 16, 110
 REPETITIONS = 3
 PAPER_ROWS = 62_000  # of the instruction union
 ZERO = "resources/deepspeed/zero3.json"
+RESOURCES = {
+    "micro_batch_size": BATCH, "evaluation_batch_size": 16, "gradient_checkpointing": 0, "gpu": 0,
+}  # fmt: skip
 
 
 def write_inputs(folder: Path) -> None:
@@ -77,8 +80,7 @@ def trained_seconds(folder: Path, deepspeed: str | None) -> float:
         settings=write_settings(folder, deepspeed), train=folder / "train.parquet",
         validation=folder / "validation.parquet", base=[], base_path=str(BASE), run="toy", seed=1,
         deepspeed=ROOT / deepspeed if deepspeed else [], history=target / "history.csv",
-        provenance=target / "provenance.json", micro_batch_size=BATCH, evaluation_batch_size=16,
-        gradient_checkpointing=0, **weights,
+        provenance=target / "provenance.json", resources=RESOURCES, **weights,
     )  # fmt: skip
     return json.loads((target / "provenance.json").read_text())["training"]["train_seconds"]
 

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,9 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers import ROOT
+from reset_tuning import selection as selection_module
 from reset_tuning.errors import InputError
-from reset_tuning.selection import Selection, select, select_files
-from reset_tuning.tables import read_table, table_schema, with_optional, write_table
+from reset_tuning.selection import (
+    EXAMPLE_COLUMNS,
+    Selection,
+    choose,
+    read_examples,
+    select_files,
+    selected_rows,
+    token_counter,
+)
+from reset_tuning.tables import read_parts, read_table, table_schema, with_optional, write_table
+from reset_tuning.tokenizing import load_tokenizer
+from reset_tuning.training.encoding import IGNORED_LABEL, Encoder
 
 SETS = {"instruction": "instruction", "nq": "extractive_qa", "cnn_dailymail": "summarization"}
 FAITHFULNESS = {
@@ -80,6 +93,19 @@ def chosen(frame: pd.DataFrame) -> dict[str, int]:
     return dict(zip(frame["example_id"], frame["sample_id"], strict=True))
 
 
+def select(
+    samples: pd.DataFrame,
+    pool: pd.DataFrame,
+    scores: pd.DataFrame,
+    selection: Selection,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The selected rows and their ledger, of a pool in memory."""
+    originals = pool[pool["copy"] == 0]
+    winners, ledger = choose(samples, originals, scores, selection, seed)
+    return selected_rows(winners, originals, selection), ledger
+
+
 def test_context_scores_weigh_faithfulness_twice() -> None:
     pool = pool_of(("a", "nq"), ("b", "cnn_dailymail"), ("c", "instruction"))
     samples = samples_of(*[(e, i, f"{e}{i}", 1) for e in "abc" for i in (0, 1)])
@@ -141,6 +167,16 @@ def test_ties_go_to_the_lower_temperature_and_then_to_the_lower_number() -> None
     for seed in range(3):
         assert chosen(select(samples, pool, scores, RESET, seed)[0]) == {"a": 2}
         assert chosen(select(samples[::-1], pool, scores[::-1], RESET, seed)[0]) == {"a": 2}
+
+
+def test_an_output_of_several_draws_ties_at_the_lowest_of_their_temperatures() -> None:
+    """Its row has the temperature of its first draw, which may be that of the top-k arm."""
+    pool, rows = pool_of(("a", "nq")), [("a", 0, "x", 2), ("a", 1, "y", 1), ("a", 2, "z", 1)]
+    samples = samples_of(*rows).assign(temperature=[1.0, 0.3, 0.2])
+    scores = scores_of({("a", sample): span(em=1, coverage=1) for sample in range(3)})
+    assert chosen(select(samples, pool, scores, RESET, seed=1)[0]) == {"a": 2}
+    samples["temperatures"] = [[1.0, 0.1], [0.3], [0.2]]
+    assert chosen(select(samples, pool, scores, RESET, seed=1)[0]) == {"a": 0}
 
 
 def test_ties_may_go_to_the_more_frequent_output_and_then_to_a_seeded_draw() -> None:
@@ -241,7 +277,7 @@ POOL = st.dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(POOL, st.sampled_from(["best", "random", "original"]), st.integers(0, 2))
 def test_every_sample_is_accounted_for(
     examples: dict[tuple[str, str], list[tuple[str, int, float | str]]], pick: str, per_set: int
@@ -292,15 +328,78 @@ def test_files_are_read_and_written(tmp_path: Path) -> None:
         assert len(read_table(tmp_path / "ledger.csv", "ledger")) == 10
 
 
+def test_of_a_mixture_only_the_texts_of_what_is_selected_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"e{number:02}" for number in range(40)]
+    pool = pool_of(*[(name, "nq") for name in names], copies=2)
+    samples = samples_of(*[(name, 0, "x", 1) for name in names[::4]])
+    scores = scores_of({(name, 0): span(1, 1) for name in names[::4]})
+    frames = {"mixture": pool, "generation": samples, "score": scores}
+    files = {name: tmp_path / f"{name}.parquet" for name in frames}
+    for name, frame in frames.items():
+        write_table(frame, files[name], name)
+    read = {"rows": 0}
+
+    def counted(path: Path, name: str, n_rows: int, columns: list[str] | None = None) -> Iterator:
+        for part in read_parts(path, name, n_rows, columns):
+            read["rows"] = max(read["rows"], 0 if columns else len(part))
+            yield part
+
+    monkeypatch.setattr(selection_module, "_ROWS", 7)
+    monkeypatch.setattr(selection_module, "_LIGHT_ROWS", 11)
+    monkeypatch.setattr(selection_module, "read_parts", counted)
+    monkeypatch.setattr(selection_module, "read_table", whole_but_the_mixture)
+    nine = replace(RESET, per_set=9)
+    selected, ledger = tmp_path / "selected.parquet", tmp_path / "ledger.csv"
+    select_files(
+        files["generation"], files["mixture"], [files["score"]], selected, ledger, nine, seed=1
+    )
+    in_memory = tmp_path / "in_memory.parquet"
+    rows, counts = select(samples, pool, scores, nine, seed=1)
+    write_table(rows, in_memory, "selected")
+    assert read_table(selected, "selected").equals(read_table(in_memory, "selected"))
+    assert read_table(ledger, "ledger")["n_out"].tolist() == counts["n_out"].tolist()
+    assert read["rows"] == 7
+    examples = read_examples(files["mixture"], samples)
+    assert list(examples) == EXAMPLE_COLUMNS and len(examples) < len(names)
+
+
+def whole_but_the_mixture(path: Path, name: str) -> pd.DataFrame:
+    assert name != "mixture", "15 GB at full size"
+    return read_table(path, name)
+
+
+def test_a_set_without_samples_is_missed(tmp_path: Path) -> None:
+    write_table(pool_of(("a", "nq"), ("c", "instruction")), tmp_path / "m.parquet", "mixture")
+    samples, scores = samples_of(("a", 0, "x", 1)), scores_of({("a", 0): span(1, 1)})
+    examples = read_examples(tmp_path / "m.parquet", samples)
+    with pytest.raises(InputError, match="the set instruction has 0 with a scored sample"):
+        choose(samples, examples, scores, RESET, seed=1)
+
+
+def test_the_tokens_of_a_response_are_those_that_are_learnt() -> None:
+    """The end token is one of them: a sample that fits without it would stop the training."""
+    model = str(ROOT / "resources" / "mini" / "instruct")
+    responses = ["paris", "the answer is paris .", ""]
+    rows = {"prompt": ["who ?"] * len(responses), "response": responses}
+    labels = Encoder(load_tokenizer(model), max_length=99)(rows)["labels"]
+    learnt = [sum(label != IGNORED_LABEL for label in row) for row in labels]
+    count = token_counter(model)
+    assert count(responses) == learnt and learnt[-1] == 1
+    assert count([]) == []
+
+
 def test_a_sample_that_does_not_fit_the_model_is_no_candidate() -> None:
     pool = pool_of(("a", "nq"))
     samples = samples_of(("a", 0, "long", 1), ("a", 1, "x", 1))
     samples["n_tokens"] = [50, 1]
     scores = scores_of({("a", 0): span(1, 1), ("a", 1): span(0, 1)})
-    room = int(pool["n_prompt_tokens"].iloc[0]) + 10
-    rows, ledger = select(samples, pool, scores, replace(RESET, max_length=room, per_set=1), 1)
-    assert rows["sample_id"].tolist() == [1]
-    assert ledger.set_index("rule").loc["does_not_fit", "n_dropped"] == 1
+    together = int(pool["n_prompt_tokens"].iloc[0]) + 50
+    for room, winner, n_dropped in ((together, 0, 0), (together - 1, 1, 1), (50, 1, 1)):
+        rows, ledger = select(samples, pool, scores, replace(RESET, max_length=room), 1)
+        assert rows["sample_id"].tolist() == [winner], "prompt and output share the room"
+        assert ledger.set_index("rule").loc["does_not_fit", "n_dropped"] == n_dropped
 
 
 def test_a_sample_cut_at_the_limit_is_a_candidate_unless_the_option_drops_it() -> None:

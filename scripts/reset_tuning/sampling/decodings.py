@@ -101,13 +101,18 @@ def _draw(sample_id: int, arm: str, round: int, temperature: float, top_k: int, 
 
 
 def _arms_by_round(spec: Mapping[str, Any], run_seed: int, example_id: str) -> list[Sequence[str]]:
-    """Return the arms of every round: `random` draws one each round, `other_arm` alternates."""
+    """Return the arms of every round: `random` draws one each round, `other_arm` alternates.
+
+    Only arms with values are drawn: with another an example would have no samples.
+    """
     rounds, choice = int(spec.get("rounds", 1)), spec.get("arm", "random")
     if choice == "both":
         return [ARMS] * rounds
     if choice not in ("random", "other_arm"):
         raise InputError(f"decoding arm {choice!r} is unknown; use random, other_arm or both")
-    drawn = [draw_seed(run_seed, example_id, "arm", round=round) % 2 for round in range(rounds)]
+    values = {TEMPERATURE: spec["temperatures"], TOP_K: spec["top_ks"]}
+    arms = [arm for arm in ARMS if values[arm]]
+    seeds = [draw_seed(run_seed, example_id, "arm", round=round) for round in range(rounds)]
     if choice == "other_arm":
-        drawn = [(drawn[0] + round) % 2 for round in range(rounds)]
-    return [(ARMS[index],) for index in drawn]
+        seeds = [seeds[0] + round for round in range(rounds)]
+    return [(arms[seed % len(arms)],) for seed in seeds]

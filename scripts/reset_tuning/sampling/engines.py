@@ -1,9 +1,9 @@
 """The backends by name. Each is imported when it is used: a job needs the packages of one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 from reset_tuning.errors import InputError
 from reset_tuning.sampling.backend import Backend
@@ -33,6 +33,13 @@ class Means:
     concurrency: int = 16
     api_key_variable: str = "none"
     ready_minutes: float = 30.0
+
+    @classmethod
+    def of(cls, resources: Mapping[str, Any]) -> "Means":
+        """Take what stands here from all resources of a job, where no number is a fraction."""
+        names = {field.name for field in fields(cls)} & resources.keys()
+        taken = {name: resources[name] for name in names}
+        return cls(**taken | {"gpu_memory": float(taken.get("gpu_memory", cls.gpu_memory))})
 
 
 @contextmanager

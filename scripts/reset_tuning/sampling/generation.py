@@ -2,16 +2,16 @@
 
 import json
 import logging
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reset_tuning.data.prompts import FittedPrompt, count_prompt_tokens, fitted_prompts
 from reset_tuning.errors import InputError
+from reset_tuning.files import work_folder
 from reset_tuning.journal import Sidecar
 from reset_tuning.reuse import count_known
 from reset_tuning.sampling.backend import CONTENT_FILTER, Backend
@@ -20,7 +20,13 @@ from reset_tuning.sampling.engines import TRANSFORMERS, Means, loaded_backend
 from reset_tuning.sampling.outputs import Engine, count_outputs, generate
 from reset_tuning.sampling.pool import COLUMNS, pool_examples
 from reset_tuning.sampling.prompts import Prompt, count_prompts, read_prompts, write_prompts
-from reset_tuning.sampling.ranks import ranks_of, run_ranks, share_of, share_size
+from reset_tuning.sampling.ranks import (
+    ranks_of,
+    run_ranks,
+    share_of,
+    share_size,
+    threads_of_each,
+)
 from reset_tuning.sampling.sidecar import model_identity
 from reset_tuning.sampling.texts import encode
 from reset_tuning.tables import read_parts, writing_table
@@ -66,14 +72,12 @@ class GenerationJob:
 def generation_job(
     *, sidecar: str | Path, model: Path | Sequence[Path] = (), **values: Any
 ) -> GenerationJob:
-    """Return the job of a rule's arguments: the fields of GenerationJob and of Means by name.
+    """Return the job of a rule's arguments; the other fields of GenerationJob are given by name.
 
     `model` are a local model's files; a model of a hub has none.
     """
     files = [model] if isinstance(model, Path) else list(model)
-    names = {field.name for field in fields(Means)} & values.keys()
-    means = Means(**{name: values.pop(name) for name in names})
-    return GenerationJob(sidecar=Path(sidecar), model=files, means=means, **values)
+    return GenerationJob(sidecar=Path(sidecar), model=files, **values)
 
 
 def generate_outputs(
@@ -85,9 +89,10 @@ def generate_outputs(
 ) -> None:
     """Write the outputs for the examples of all test sets as a generation table.
 
-    Prompts are rendered here and their contexts cut to leave room for `max_new_tokens`; one that
-    does not fit without its context gets an empty output that ended by `prompt_too_long`. How many
-    were cut and by how many tokens in all is logged and stands in the file's metadata.
+    Prompts are rendered here and their contexts cut to leave room for `max_new_tokens`, even a
+    passage with the answer that is too long by itself; a prompt that does not fit without its
+    context gets an empty output that ended by `prompt_too_long`. How many were cut and by how many
+    tokens in all is logged and stands in the file's metadata.
     """
     tokenizer = prompt_tokenizer(job.model_path)
     limit = job.max_length - int(job.spec["max_new_tokens"])
@@ -97,7 +102,8 @@ def generate_outputs(
         for path in examples:
             for part in read_parts(path, "example", _ROWS):
                 rows = part.to_dict("records")
-                fitted = fitted_prompts(rows, template, tasks, tokenizer, [limit] * len(rows))
+                limits = [limit] * len(rows)
+                fitted = fitted_prompts(rows, template, tasks, tokenizer, limits, cut_answers=True)
                 cuts.count(fitted)
                 texts = [prompt.text if prompt else None for prompt in fitted]
                 yield from _prompts(job, rows, texts, tokenizer)
@@ -193,7 +199,7 @@ def _write(
     cuts: _Cuts | None = None,
 ) -> None:
     """Generate and write the table, part by part; what was counted goes into its metadata."""
-    with _folder_of_prompts(path) as folder:
+    with work_folder(path) as folder:
         n_prompts, n_too_long = write_prompts(prompts, folder)
         if not n_prompts:
             raise InputError(f"there are no examples to generate for ({job.run}, {job.decoding})")
@@ -221,7 +227,12 @@ def _write(
 
 
 def generate_share(job: GenerationJob, folder: Path, rank: int, ranks: int) -> None:
-    """Generate every `ranks`-th prompt of a folder into the sidecar, from number `rank` on."""
+    """Generate every `ranks`-th prompt of a folder into the sidecar, from number `rank` on.
+
+    The job's means are those of all its ranks together.
+    """
+    means = replace(job.means, threads=threads_of_each(job.means.threads, ranks))
+    job = replace(job, means=means)
     share = share_of(read_prompts(folder), rank, ranks)
     with _engine(job, prompt_tokenizer(job.model_path), device=rank) as engine:
         for _ in generate(share, job.draws, engine, share_size(count_prompts(folder), rank, ranks)):
@@ -238,21 +249,9 @@ def write_job(job: GenerationJob, folder: Path) -> Path:
 def read_job(path: Path) -> GenerationJob:
     """Read what `write_job` wrote."""
     values = json.loads(path.read_text())
-    means = values.pop("means")
+    means = Means(**values.pop("means"))
     model = [Path(file) for file in values.pop("model")]
-    return generation_job(model=model, **values, **means)
-
-
-@contextmanager
-def _folder_of_prompts(path: Path) -> Iterator[Path]:
-    """Yield an empty folder beside an output; it goes with the block, or at the next start."""
-    folder = path.with_name(f".{path.stem}-prompts")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    return generation_job(model=model, means=means, **values)
 
 
 def _count_outputs(job: GenerationJob, folder: Path) -> tuple[int, int]:

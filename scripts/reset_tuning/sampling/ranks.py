@@ -40,6 +40,11 @@ def share_size(n_rows: int, rank: int, ranks: int) -> int:
     return len(range(rank, n_rows, ranks))
 
 
+def threads_of_each(threads: int, ranks: int) -> int:
+    """Return how many of a job's threads one of its processes has."""
+    return max(1, threads // ranks)
+
+
 def run_ranks(ranks: int, job: Path, threads: int) -> None:
     """Run the job of a file on `ranks` processes; raise InputError when one of them fails.
 
@@ -54,7 +59,7 @@ def run_ranks(ranks: int, job: Path, threads: int) -> None:
         str(WORKER),
         str(job),
     ]
-    per_rank = str(max(1, threads // ranks))
+    per_rank = str(threads_of_each(threads, ranks))
     environment = dict(os.environ) | {
         "OMP_NUM_THREADS": per_rank,
         "MKL_NUM_THREADS": per_rank,

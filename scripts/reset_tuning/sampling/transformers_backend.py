@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from reset_tuning.errors import InputError
+from reset_tuning.loading import loading
 from reset_tuning.sampling.backend import LENGTH, STOP, Completed, Completion, Request, Setting
 from reset_tuning.sampling.choice import next_tokens, uniform_numbers
 from reset_tuning.sampling.shared_prompts import UNREADABLE, SharedPrompts, attention_of_draws
@@ -65,12 +66,10 @@ class TransformersBackend:
             logging.info("attention %s is for training; reading with %s", attention, _ATTENTIONS[0])
             attention = _ATTENTIONS[0]
         disable_progress_bar()
-        try:
+        with loading(f"the model {path}"):
             model = AutoModelForCausalLM.from_pretrained(
                 path, dtype=getattr(torch, dtype), attn_implementation=attention
             )
-        except (OSError, ValueError) as error:
-            raise InputError(f"the model {path} cannot be loaded: {error}") from error
         place = f"cuda:{device}" if torch.cuda.is_available() else "cpu"
         backend = cls(model.to(place), tokenizer, batch_tokens)
         check_attention(backend._model)
@@ -80,33 +79,22 @@ class TransformersBackend:
         """Yield completions batch by batch, the longest prompts first.
 
         A batch holds at most `batch_tokens` prompt tokens, padding included. One that does not fit
-        into the GPU's memory, where its draws need room too, is formed again at half the size.
+        into the GPU's memory, where its draws need room too, is formed again at half the size, and
+        so are the others of this call: later ones may have other lengths, and so another limit.
         Raises InputError for a prompt without tokens or beyond the model's positions.
         """
         check_requests(requests, self._model)
         pending = sorted(range(len(requests)), key=lambda index: -len(requests[index].prompt_ids))
+        batch_tokens = self._batch_tokens
         while pending:
             longest = len(requests[pending[0]].prompt_ids)
-            batch = pending[: max(1, self._batch_tokens // longest)]
+            batch = pending[: max(1, batch_tokens // longest)]
             completions = self._complete([requests[index] for index in batch])
             if completions is None:
-                self._batch_tokens = self._halve(len(batch), longest)
+                batch_tokens = _halved(len(batch), longest)
                 continue
             yield list(zip(batch, completions, strict=True))
             pending = pending[len(batch) :]
-
-    def _halve(self, rows: int, longest: int) -> int:
-        """Return the prompt tokens a batch may hold after one of rows x longest was too large."""
-        if rows == 1:
-            raise InputError(
-                f"a prompt of {longest} tokens with its draws does not fit into the GPU's memory: "
-                "use a larger GPU, fewer rounds or a smaller max_new_tokens"
-            )
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        batch_tokens = rows * longest // 2
-        logging.warning("out of GPU memory: from now on %d prompt tokens a batch", batch_tokens)
-        return batch_tokens
 
     def _complete(self, requests: Sequence[Request]) -> list[tuple[Completion, ...]] | None:
         """Return the completions of one batch; None when the GPU's memory cannot hold it."""
@@ -129,6 +117,22 @@ class TransformersBackend:
     ) -> Completion:
         text = decoded(self._tokenizer, tokens)
         return Completion(text, len(tokens), STOP if ended else LENGTH, temperature, top_k)
+
+
+def _halved(rows: int, longest: int) -> int:
+    """Return the prompt tokens a batch may hold after one of rows x longest was too large."""
+    if rows == 1:
+        raise InputError(
+            f"a prompt of {longest} tokens with its draws does not fit into the GPU's memory: "
+            "use a larger GPU, fewer rounds or a smaller max_new_tokens"
+        )
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    batch_tokens = rows * longest // 2
+    logging.warning(
+        "out of GPU memory: %d prompt tokens a batch for the prompts at hand", batch_tokens
+    )
+    return batch_tokens
 
 
 def check_attention(model: PreTrainedModel) -> None:

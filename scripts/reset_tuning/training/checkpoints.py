@@ -2,8 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from reset_tuning.files import flush
@@ -65,14 +64,3 @@ def remove_all_but(output: Path, steps: set[int | None]) -> None:
     for directory in output.glob(f"{_BEST}*"):
         if directory.name not in kept:
             shutil.rmtree(directory)
-
-
-@contextmanager
-def private_directory(path: Path) -> Iterator[Path]:
-    """Yield an empty directory for unfinished files and remove it afterwards."""
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)

@@ -1,5 +1,6 @@
 """Training rows as token ids: the prompt is read, only the response is learnt."""
 
+import glob
 import hashlib
 import logging
 from collections.abc import Sequence
@@ -73,9 +74,10 @@ def encode_file(
     from datasets import Dataset
 
     columns = ["example_id", "prompt", "response"]
+    pattern = glob.escape(str(table.absolute()))  # which the library takes a path for
     try:
         rows = Dataset.from_parquet(
-            str(table), columns=columns, cache_dir=str(cache.parent / "source")
+            pattern, columns=columns, cache_dir=str(cache.parent / "source")
         )
     except Exception as error:  # datasets wraps whatever pyarrow raised in errors of its own
         raise InputError(f"{table} cannot be read as a table of training rows: {error}") from error

@@ -4,7 +4,7 @@ import argparse
 import json
 import math
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -97,6 +97,15 @@ class Launch:
     runtime: float = 0
     resume_minutes: float = 30
     report_to: str = "none"
+
+    @classmethod
+    def of(cls, resources: Mapping[str, Any]) -> "Launch":
+        """Take what stands here from all resources of a job: 1 is true there, a fraction text."""
+        names = {field.name for field in fields(cls)} & resources.keys()
+        taken = {name: resources[name] for name in names}
+        recompute = bool(taken.pop("gradient_checkpointing"))
+        minutes = float(taken.pop("resume_minutes", cls.resume_minutes))
+        return cls(gradient_checkpointing=recompute, resume_minutes=minutes, **taken)
 
 
 @dataclass(frozen=True)

@@ -76,11 +76,16 @@ def stale_directories(directory: Path) -> list[Path]:
 
 
 def close_directory(directory: Path) -> None:
-    """Remove the directory of a training that is published, and what was set aside beside it."""
+    """Remove the directory of a published training, and those of other trainings beside it.
+
+    A state that nobody knows stays: it may be all that is left of a training made by hand.
+    """
     shutil.rmtree(directory)
     for stale in stale_directories(directory):
         logger.info("%s goes: it held a state of other settings or data", stale)
         shutil.rmtree(stale, ignore_errors=True)
+    if _unknown(directory).exists():
+        logger.warning("%s stays: delete it when nobody needs it", _unknown(directory))
 
 
 def last_state(directory: Path) -> Path | None:
@@ -127,7 +132,9 @@ def _unfinished_state(directory: Path) -> bool:
 
 
 def _states(directory: Path) -> list[Path]:
-    return [path.parent for path in directory.glob(f"{_PREFIX}*/{_COMPLETE}") if _read(path)]
+    return [
+        path.parent for path in directory.glob(f"{_PREFIX}*/{_COMPLETE}") if _read(path) is not None
+    ]
 
 
 def _remove_half_written(directory: Path) -> None:
@@ -151,7 +158,7 @@ def _set_aside(directory: Path, found: Mapping[str, Any] | None, wanted: Mapping
         shutil.rmtree(directory)
         return
     if found is None:
-        aside = directory.with_name(f"{directory.name}.unknown")
+        aside = _unknown(directory)
         reason = f"no {_FINGERPRINT} that can be read tells which training {directory} is of"
     else:
         aside = _place_aside(directory, found.get("training"))
@@ -162,6 +169,10 @@ def _set_aside(directory: Path, found: Mapping[str, Any] | None, wanted: Mapping
     directory.rename(aside)
     logger.warning("%s", reason)
     logger.warning("it was moved to %s", aside)
+
+
+def _unknown(directory: Path) -> Path:
+    return directory.with_name(f"{directory.name}.unknown")
 
 
 def _bring_back(directory: Path, wanted: Mapping[str, Any]) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from reset_tuning.environment import visible_gpus
 from reset_tuning.errors import InputError
+from reset_tuning.loading import loading
+from reset_tuning.planning.models import check_positions
 from reset_tuning.seeds import draw_seed
 from reset_tuning.tokenizing import load_tokenizer
 from reset_tuning.training.checkpoints import best_directory, link_checkpoint
@@ -65,7 +67,7 @@ def train(job: TrainingJob) -> None:
     from reset_tuning.training.distributed import process_group
 
     with process_group(with_deepspeed=settings.training.deepspeed is not None) as accelerator:
-        config = _load_config(job.base, tokenizer)
+        config = load_config(job.base, tokenizer, settings.max_length)
         arguments = _training_arguments(job, settings, geometry, config, accelerator)
         interruption = _interruption(job)
         trainer = _build_trainer(job, settings, tokenizer, arguments, interruption)
@@ -141,18 +143,21 @@ def _limit_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _load_config(base: str, tokenizer: "PreTrainedTokenizerBase") -> "PretrainedConfig":
+def load_config(
+    base: str, tokenizer: "PreTrainedTokenizerBase", max_length: int
+) -> "PretrainedConfig":
+    """Return the base's config; raise InputError for one that cannot read all tokens or rows."""
     from transformers import AutoConfig
 
-    try:
+    with loading(f"the config of the base {base}"):
         config = AutoConfig.from_pretrained(base)
-    except (OSError, ValueError) as error:
-        raise InputError(f"the config of the base {base} cannot be loaded: {error}") from error
     if len(tokenizer) > config.vocab_size:
         raise InputError(
             f"the base {base} has {config.vocab_size} embeddings, fewer than the {len(tokenizer)} "
             "tokens of its tokenizer"
         )
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    check_positions(f"the base {base}", positions, max_length)
     return config
 
 
@@ -297,14 +302,13 @@ def load_model(base: str, settings: RunSettings) -> "PreTrainedModel":
     from transformers import AutoModelForCausalLM
 
     try:
-        model, loaded = AutoModelForCausalLM.from_pretrained(
-            base,
-            dtype=getattr(torch, settings.dtype),
-            attn_implementation=settings.attention,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"the weights of the base {base} cannot be loaded: {error}") from error
+        with loading(f"the weights of the base {base}"):
+            model, loaded = AutoModelForCausalLM.from_pretrained(
+                base,
+                dtype=getattr(torch, settings.dtype),
+                attn_implementation=settings.attention,
+                output_loading_info=True,
+            )
     except RuntimeError as error:
         if "mismatch" not in str(error):
             raise

@@ -284,6 +284,26 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(
     assert "prompt tokens a batch" in caplog.text
 
 
+def test_the_next_prompts_start_from_the_configured_limit(
+    backend: TransformersBackend, requests: list[Request], monkeypatch: pytest.MonkeyPatch
+):
+    """The limit counts prompt tokens alone: what fits of long prompts says little of short ones."""
+    sizes, whole = [], _Decoding.run
+
+    def the_first_does_not_fit(decoding: _Decoding):
+        sizes.append(len(decoding._requests))
+        if len(sizes) == 1:
+            raise torch.OutOfMemoryError
+        return whole(decoding)
+
+    monkeypatch.setattr(_Decoding, "run", the_first_does_not_fit)
+    run(backend, requests)
+    assert sizes[0] == len(requests) > sizes[1]
+    sizes[1:] = []
+    run(backend, requests)
+    assert sizes[1:] == [len(requests)]
+
+
 def test_a_single_prompt_that_does_not_fit_is_an_error_with_advice(
     backend: TransformersBackend, requests: list[Request], monkeypatch: pytest.MonkeyPatch
 ):
@@ -293,6 +313,17 @@ def test_a_single_prompt_that_does_not_fit_is_an_error_with_advice(
     monkeypatch.setattr(_Decoding, "run", nothing_fits)
     with pytest.raises(InputError, match="smaller max_new_tokens"):
         run(backend, requests)
+
+
+def test_a_checkpoint_that_was_cut_short_is_an_error_that_names_it(
+    tmp_path: Path, checkpoint: Path, tokenizer: PreTrainedTokenizerFast
+):
+    weights = Path(shutil.copytree(checkpoint, tmp_path / "cut")) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(InputError, match="the model .*cut cannot be loaded"):
+        TransformersBackend.load(
+            str(weights.parent), tokenizer, dtype="float32", attention="sdpa", batch_tokens=1
+        )
 
 
 def test_a_missing_checkpoint_is_an_error_that_names_it(

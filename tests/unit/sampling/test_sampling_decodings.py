@@ -64,6 +64,39 @@ def test_arms_are_drawn_evenly_and_anew_in_every_round():
         assert 0.4 < sum(share) / 400 < 0.6
 
 
+@pytest.mark.parametrize(
+    ("arm", "drawn"),
+    [
+        ("random", ["kkk", "ktk", "kkk", "kkk", "tkk", "ktk", "ttk", "ttk"]),
+        ("other_arm", ["ktk", "ktk", "ktk", "ktk", "tkt", "ktk", "tkt", "tkt"]),
+    ],
+)
+def test_the_arms_of_a_run_stay_the_ones_that_were_drawn(arm: str, drawn: list[str]):
+    """The arms of three rounds of eight examples, t for temperature and k for top-k."""
+    spec = GRID | {"arm": arm, "rounds": 3}
+    found = [
+        "".join("k" if draw.arm == "top_k" else "t" for draw in draws_of(spec, 1, f"example-{n}"))
+        for n in range(8)
+    ]
+    assert [arms[::7] for arms in found] == drawn
+
+
+def test_the_numbers_and_seeds_of_draws_stay_the_same():
+    first = draws_of(GRID | {"rounds": 2}, 1, "example-0")[::7]
+    assert [(draw.sample_id, draw.sampling_seed) for draw in first] == [
+        (7, 2357515625823089954),
+        (21, 7638653865264234953),
+    ]
+
+
+@given(run_seeds, example_ids, st.sampled_from(["random", "other_arm"]))
+def test_an_arm_without_values_is_never_drawn(run_seed: int, example_id: str, arm: str):
+    """It was drawn for half of the examples, which then had no samples."""
+    for empty, values in (("top_ks", TEMPERATURES), ("temperatures", TOP_KS)):
+        draws = draws_of(GRID | {empty: [], "arm": arm, "rounds": 2}, run_seed, example_id)
+        assert [draw.round for draw in draws] == [0] * len(values) + [1] * len(values)
+
+
 def test_run_and_example_change_the_seeds():
     seeds = {
         draw.sampling_seed

@@ -371,7 +371,7 @@ def test_a_server_of_the_jobs_own_is_started_and_stopped(
 def test_no_two_checkpoints_share_a_name_at_a_server(tmp_path: Path):
     common = {
         "decoding": "greedy", "spec": {}, "model_path": "a/b", "dtype": "float32",
-        "attention": "sdpa", "max_length": 9, "sidecar": tmp_path, "batch_tokens": 1,
+        "attention": "sdpa", "max_length": 9, "sidecar": tmp_path, "means": Means(batch_tokens=1),
     }  # fmt: skip
     backend = {"kind": "endpoint", "base_url": "http://x"}
     names = {
@@ -396,8 +396,8 @@ def test_an_unknown_backend_is_named(
     caplog.set_level(logging.INFO)
     job = generation_job(
         run="mtl", seed=1, checkpoint="best", decoding="greedy", spec={}, model_path="a/b",
-        dtype="float32", attention="sdpa", max_length=9, sidecar=tmp_path, batch_tokens=1,
-        backend={"kind": "magic"},
+        dtype="float32", attention="sdpa", max_length=9, sidecar=tmp_path,
+        means=Means(batch_tokens=1), backend={"kind": "magic"},
     )  # fmt: skip
     with (
         pytest.raises(InputError, match="allowed: transformers, vllm, endpoint"),

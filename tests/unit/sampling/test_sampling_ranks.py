@@ -15,10 +15,18 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
+import torch
 
 from helpers import ROOT
 from reset_tuning.errors import InputError
-from reset_tuning.sampling.generation import generation_job, sample_outputs
+from reset_tuning.sampling.engines import Means
+from reset_tuning.sampling.generation import (
+    GenerationJob,
+    generate_share,
+    generation_job,
+    sample_outputs,
+)
+from reset_tuning.sampling.prompts import Prompt, write_prompts
 from reset_tuning.tables import read_table, write_table
 
 EXAMPLES = 24
@@ -57,11 +65,14 @@ def sample(tmp_path: Path, checkpoint: Path, pool: Path) -> Callable[..., pd.Dat
     return call
 
 
-def job(checkpoint: Path, sidecar: Path, **changes: Any) -> Any:
+def job(
+    checkpoint: Path, sidecar: Path, batch_tokens: int = 256, cpu_ranks: int = 1, **changes: Any
+) -> GenerationJob:
     values = {
         "run": "mtl", "seed": 1, "checkpoint": "best", "decoding": "reset", "spec": SPEC,
         "model": sorted(checkpoint.iterdir()), "model_path": str(checkpoint), "dtype": "float32",
-        "attention": "sdpa", "max_length": 100, "batch_tokens": 256, "sidecar": sidecar,
+        "attention": "sdpa", "max_length": 100, "sidecar": sidecar,
+        "means": Means(batch_tokens=batch_tokens, cpu_ranks=cpu_ranks),
     }  # fmt: skip
     return generation_job(**values | changes)
 
@@ -96,6 +107,23 @@ def test_ranks_write_the_table_of_one_process(
     caplog.clear()
     assert sample("other", spec=spec, cpu_ranks=ranks).equals(expected)
     assert "ranks share" not in caplog.text
+
+
+@pytest.mark.parametrize(("ranks", "of_each"), [(1, 8), (3, 2), (16, 1)])
+def test_the_ranks_of_a_job_share_its_threads(
+    ranks: int,
+    of_each: int,
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Each rank took all of them, so that they were in each other's way."""
+    threads: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    write_prompts([Prompt("a", "nq", "who owns red", 4)], tmp_path)
+    wanted = job(checkpoint, tmp_path / "sidecar", means=Means(batch_tokens=64, threads=8))
+    generate_share(wanted, tmp_path, rank=0, ranks=ranks)
+    assert threads == [of_each]
 
 
 def test_a_rank_that_dies_fails_the_job_and_keeps_the_others_rows(
@@ -143,7 +171,7 @@ def test_a_job_killed_by_sigkill_recomputes_at_most_the_batch_in_flight(
     after = stored(sidecar)
     assert len(after) == len(set(after)) == DRAWS
     assert rows.equals(sample("alone", **slow | {"batch_tokens": 256}))
-    assert not list(tmp_path.glob(".*prompts*/job.json"))
+    assert not list(tmp_path.glob(".s-*"))  # the folder of prompts
 
 
 def test_the_ranks_of_a_job_killed_by_sigkill_end_with_it(

@@ -15,6 +15,8 @@ import generate_outputs
 import sample_outputs
 from reset_tuning import reuse
 from reset_tuning.errors import InputError
+from reset_tuning.sampling import generation
+from reset_tuning.sampling.engines import Means
 from reset_tuning.sampling.generation import generation_job, read_job, write_job
 from reset_tuning.sampling.transformers_backend import TransformersBackend
 from reset_tuning.tables import read_table, write_table
@@ -25,6 +27,7 @@ TEMPLATE = {
     "without_input": "### Instruction: {instruction} ### Response:",
 }
 TASKS = {"nq": "Answer the question."}
+RESOURCES = {"batch_tokens": 256, "gpu_memory": "0.8", "cpu_ranks": 1, "gpu": 0, "mem_mb": 100}
 GREEDY = {"kind": "greedy", "max_new_tokens": 12}
 RESET = {
     "kind": "grid",
@@ -108,6 +111,7 @@ def generate(
             "spec": GREEDY,
             "template": TEMPLATE,
             "tasks": TASKS,
+            "resources": RESOURCES,
         }
         generate_outputs.main(**(arguments | changes))
         return read_table(path, "generation")
@@ -124,6 +128,7 @@ def sample(tmp_path: Path, checkpoint: Path, pool: Path) -> Callable[..., pd.Dat
             "samples": path,
             "decoding": "reset",
             "spec": RESET,
+            "resources": RESOURCES,
         }
         sample_outputs.main(**(arguments | changes))
         return read_table(path, "generation")
@@ -141,7 +146,6 @@ def _common(folder: Path, checkpoint: Path) -> dict[str, Any]:
         "dtype": "float32",
         "attention": "sdpa",
         "max_length": 100,
-        "batch_tokens": 256,
         "sidecar": str(folder / "sidecar"),
     }
 
@@ -217,6 +221,18 @@ def test_a_prompt_that_cannot_fit_is_counted_and_keeps_an_empty_row(
     assert metadata[b"prompts_too_long"] == b"6"
 
 
+def test_a_prompt_whose_answer_does_not_fit_whole_is_asked_with_a_part_of_it(
+    generate: Callable[..., pd.DataFrame], split_files: list[Path], tmp_path: Path
+):
+    """Only what does not fit without its context stays empty: an answer too long is cut."""
+    rows = examples().query("dataset == 'nq'").assign(gold_passages=[[1]] * 6)
+    write_table(rows, tmp_path / "gold.parquet", "example")
+    (split,) = (path for path in split_files if path.stem == "nq")
+    asked = generate(examples=[tmp_path / "gold.parquet"], max_length=39)
+    assert asked["finish_reason"].ne("prompt_too_long").all()
+    assert asked.equals(generate(examples=[split], max_length=39))
+
+
 def test_an_empty_prompt_is_refused_by_its_example(sample: Callable[..., pd.DataFrame], pool: Path):
     rows = read_table(pool, "mixture")
     rows.loc[rows["example_id"] == "q3", "prompt"] = " "
@@ -288,11 +304,13 @@ def test_cut_contexts_are_counted(
 
 
 def test_a_job_is_made_of_a_rules_arguments(tmp_path: Path):
-    arguments = _common(tmp_path, tmp_path) | {"decoding": "greedy", "spec": GREEDY, "threads": 1}
+    means = Means.of(RESOURCES)
+    arguments = _common(tmp_path, tmp_path) | {"decoding": "greedy", "spec": GREEDY, "means": means}
     files = [tmp_path / "model.safetensors"]
     assert generation_job(**arguments | {"model": files[0]}).model == files
     job = generation_job(**arguments | {"model": files})
-    assert (job.sidecar, job.means.batch_tokens) == (tmp_path / "sidecar", 256)
+    assert (job.sidecar, job.means) == (tmp_path / "sidecar", means)
+    assert means == Means(batch_tokens=256, gpu_memory=0.8)
     assert read_job(write_job(job, tmp_path)) == job
     with pytest.raises(TypeError, match="temperature"):
         generation_job(**arguments, temperature=1)
@@ -301,3 +319,21 @@ def test_a_job_is_made_of_a_rules_arguments(tmp_path: Path):
 def test_no_examples_is_an_error(generate: Callable[..., pd.DataFrame]):
     with pytest.raises(InputError, match="no examples"):
         generate(examples=[])
+
+
+def test_a_job_that_ends_late_leaves_its_successor_the_prompts(
+    generate: Callable[..., pd.DataFrame], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """A job that its cluster lost sight of may still write the same table as the next one."""
+    write = generation.write_prompts
+    others: list[pd.DataFrame] = []
+
+    def write_while_another_job_runs(*arguments: Any) -> tuple[int, int]:
+        counts = write(*arguments)
+        monkeypatch.setattr(generation, "write_prompts", write)
+        others.append(generate())
+        return counts
+
+    monkeypatch.setattr(generation, "write_prompts", write_while_another_job_runs)
+    assert generate().equals(others[0])
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

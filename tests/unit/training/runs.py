@@ -34,7 +34,9 @@ launch_training.main(**arguments(Path(world), Path(target), Path(settings), **la
 """
 
 
-def arguments(world: Path, target: Path, settings: Path, **launch: Any) -> dict[str, Any]:
+def arguments(
+    world: Path, target: Path, settings: Path, base_path: str = "", **launch: Any
+) -> dict[str, Any]:
     """Return what the rule would pass to the script."""
     weights = {
         f"{checkpoint}_{name}": target / checkpoint / file
@@ -52,10 +54,9 @@ def arguments(world: Path, target: Path, settings: Path, **launch: Any) -> dict[
         "run": "toy",
         "seed": 1,
         "deepspeed": ROOT / zero if zero else [],
-        "base_path": str(world / "base"),
+        "base_path": base_path or str(world / "base"),
+        "resources": {"gpu": 0, **LAUNCH, **launch},
         **weights,
-        **LAUNCH,
-        **launch,
     }
 
 

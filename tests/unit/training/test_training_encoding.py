@@ -159,3 +159,11 @@ def test_rows_that_are_all_prompt_are_left_out_and_counted(
     encode_file(tmp_path / "rows.parquet", Encoder(word_tokenizer(), 64), tmp_path / "rows.arrow")
     assert load_encoded(tmp_path / "rows.arrow")["row"][:] == [0, 2, 4]
     assert "2 rows are all prompt" in caplog.text
+
+
+def test_a_path_is_no_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "clone[1]"
+    folder.mkdir()
+    mixture_rows(5, seed=3).to_parquet(folder / "rows.parquet")
+    encode_file(folder / "rows.parquet", Encoder(word_tokenizer(), 64), folder / "rows.arrow")
+    assert len(load_encoded(folder / "rows.arrow")) == 5

@@ -10,14 +10,14 @@ import pytest
 import torch
 from runs import ALWAYS, assert_same, train
 from safetensors.torch import load_file, save_file
-from training_world import mixture_rows, write_settings
+from training_world import mixture_rows, word_tokenizer, write_settings
 
 from reset_tuning.errors import InputError
 from reset_tuning.tables import read_table, write_table
 from reset_tuning.training import launch
 from reset_tuning.training.settings import read_settings
 from reset_tuning.training.state import last_state
-from reset_tuning.training.worker import load_model
+from reset_tuning.training.worker import load_config, load_model
 
 pytestmark = pytest.mark.slow
 
@@ -190,6 +190,23 @@ def test_buffers_of_old_checkpoints_are_no_weights_left_over(world: Path, tmp_pa
     buffers = {f"model.layers.{n}.self_attn.rotary_emb.inv_freq": torch.ones(8) for n in range(2)}
     save_file(load_file(weights) | buffers, weights, metadata={"format": "pt"})
     load_model(str(weights.parent), read_settings(world / "run.json"))
+
+
+def test_weights_that_were_cut_short_are_one_sentence(world: Path, tmp_path: Path) -> None:
+    """Also where no check came before, as with a command that was pasted."""
+    weights = copy_of(world, tmp_path) / "base" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(InputError, match="weights of the base .* cannot be loaded: .*header"):
+        load_model(str(weights.parent), read_settings(world / "run.json"))
+
+
+def test_a_base_with_too_few_positions_is_refused_before_it_is_trained(
+    world: Path, tmp_path: Path
+) -> None:
+    """Its checkpoints could not be generated from: prompts would be too long for them."""
+    with pytest.raises(InputError, match="64 positions, fewer than prompt.max_length 65: lower"):
+        load_config(str(world / "base"), word_tokenizer(), max_length=65)
+    load_config(str(world / "base"), word_tokenizer(), max_length=64)
 
 
 def test_rows_of_one_incomplete_batch_and_rows_that_are_all_prompt(

@@ -108,6 +108,14 @@ def test_a_job_survives_its_options() -> None:
     assert parse_job(options) == job
 
 
+def test_a_launch_is_read_from_resources_where_no_number_is_a_fraction() -> None:
+    resources = {"micro_batch_size": 4, "evaluation_batch_size": 8, "gradient_checkpointing": 1}
+    launch = Launch.of(resources | {"resume_minutes": "0.5", "mem_mb": 9})
+    assert launch == Launch(4, 8, gradient_checkpointing=True, resume_minutes=0.5)
+    assert Launch.of(resources | {"resume_minutes": 5}).resume_minutes == 5.0
+    assert Launch.of(resources).resume_minutes == Launch.resume_minutes
+
+
 def test_an_option_with_a_spelling_error_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     job = TrainingJob("s", "t", "v", "b", "toy", 1, "o", Launch(4, 8, gradient_checkpointing=False))
     with pytest.raises(SystemExit):

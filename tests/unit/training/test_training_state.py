@@ -24,6 +24,7 @@ from reset_tuning.training.settings import Launch, TrainingJob
 from reset_tuning.training.speed import Speed, operations_per_token, peak_operations
 from reset_tuning.training.state import (
     REPORT,
+    close_directory,
     complete_state,
     complete_training,
     is_worth_keeping,
@@ -50,12 +51,14 @@ def keep(directory: Path, step: int) -> Path:
 def test_the_newest_complete_state_counts_and_older_ones_go(tmp_path: Path) -> None:
     open_directory(tmp_path / "t", IDENTITY, 1)
     assert last_state(tmp_path / "t") is None
-    keep(tmp_path / "t", 9)
-    state = keep(tmp_path / "t", 10)  # not 9 by the order of names
+    older = keep(tmp_path / "t", 9)
+    shutil.copytree(older, tmp_path / "copy")
+    state = keep(tmp_path / "t", 10)
+    assert not older.exists()
+    (tmp_path / "copy").rename(older)  # as after a kill before the older one was removed
     (tmp_path / "t" / "checkpoint-11").mkdir()
-    assert last_state(tmp_path / "t") == state
+    assert last_state(tmp_path / "t") == state  # not 9 by the order of names
     assert read_state(state) == {"step": 10}
-    assert not (tmp_path / "t" / "checkpoint-9").exists()
 
 
 @pytest.fixture
@@ -128,6 +131,29 @@ def test_a_training_is_finished_when_its_files_are_on_the_disk(
     to_disk.clear()
     publish({tmp_path / "best" / "weights-best": tmp_path / "declared" / "weights"})
     assert to_disk == ["weights", "declared"]
+
+
+def test_a_state_with_nothing_to_tell_is_complete(tmp_path: Path) -> None:
+    state = tmp_path / "checkpoint-3"
+    state.mkdir()
+    complete_state(state, {})
+    assert last_state(tmp_path) == state
+
+
+def test_a_success_removes_what_other_trainings_left_but_nothing_that_nobody_knows(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    training = tmp_path / "t"
+    for identity in (IDENTITY | {"seed": 2}, IDENTITY):
+        open_directory(training, identity, 1)
+        keep(training, 3)
+    (training / "fingerprint.json").write_text("{")
+    open_directory(training, IDENTITY, 1)
+    assert stale_directories(training)
+    close_directory(training)
+    assert list(tmp_path.iterdir()) == [tmp_path / "t.unknown"]
+    assert last_state(tmp_path / "t.unknown") is not None
+    assert f"{tmp_path / 't.unknown'} stays" in caplog.text
 
 
 def test_a_word_that_is_half_written_is_none(tmp_path: Path) -> None:
