@@ -32,7 +32,7 @@ def main(
         read_panels(scores, points),
         Headlines(judge, faithfulness, task),
         held_out,
-        read_table(failures, "failure_modes"),
+        read_table(failures, "failure_labels"),
         unknown,
     )
     rows = claims_table(claims, evaluated, Bootstrap(**bootstrap), power)

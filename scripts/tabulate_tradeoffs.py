@@ -6,7 +6,8 @@ from typing import Any
 from reset_tuning.jobs import run
 from reset_tuning.stats.averages import Headlines
 from reset_tuning.stats.bootstrap import Bootstrap
-from reset_tuning.stats.length_splits import length_split_table
+from reset_tuning.stats.cells import refuse_holes
+from reset_tuning.stats.length_splits import length_split_table, without_bins
 from reset_tuning.stats.panels import read_panels
 from reset_tuning.stats.systems import tradeoff_table
 from reset_tuning.tables import write_table
@@ -23,12 +24,16 @@ def main(
     task: dict[str, str],
     judge: str,
     bootstrap: dict[str, Any],
+    strict: bool,
 ) -> None:
     panels = read_panels([scores], points)
     headlines = Headlines(judge, faithfulness, task)
     settings = Bootstrap(**bootstrap)
-    write_table(tradeoff_table(panels, tradeoffs, headlines, settings), table, "tradeoff")
+    rows = tradeoff_table(panels, tradeoffs, headlines, settings)
     by_length = length_split_table(panels, tradeoffs, headlines, settings)
+    refuse_holes(rows, "tradeoff", strict)
+    refuse_holes(without_bins(by_length), "length_split", strict)
+    write_table(rows, table, "tradeoff")
     write_table(by_length, length_split, "length_split")
 
 

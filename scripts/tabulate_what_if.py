@@ -10,39 +10,28 @@ def main(
     *,
     pools: Path | list[Path],
     scores: Path | list[Path],
+    tokenizer_files: Path | list[Path],
     changes: Path,
     margins: Path,
     settings: Path,
     selections: list[dict[str, Any]],
     faithfulness: dict[str, str],
     task: dict[str, str],
+    max_length: int,
 ) -> None:
-    # `pools` and `scores` are the files that `selections` name, as the rule's inputs.
-    from reset_tuning.selection import Selection
-    from reset_tuning.whatif import read_pool, write_what_if
+    # `pools`, `scores` and `tokenizer_files` are the files that `selections` name, as the rule's
+    # inputs.
+    from reset_tuning.selection import Selection, token_counter
+    from reset_tuning.whatif import Pool, read_pool, write_what_if
 
-    read = []
-    for entry in selections:
-        spec = entry["spec"]
-        selection = Selection(
-            name=entry["name"],
-            judge=spec["judge"],
-            pick="best",
-            per_set=spec["per_set"],
-            weight=spec["weight"],
-            across_examples=spec["across_examples"],
-            faithfulness=faithfulness,
-            task=task,
-            cut_off=spec.get("cut_off", "keep"),
-            ties=spec.get("ties", "temperature"),
-        )
+    def read(entry: dict[str, Any]) -> Pool:
+        chosen = Selection.of(entry["name"], entry["spec"], faithfulness, task, max_length)
+        samples, mixture = Path(entry["samples"]), Path(entry["mixture"])
         files = [Path(path) for path in entry["scores"]]
-        read.append(
-            read_pool(
-                Path(entry["samples"]), Path(entry["mixture"]), files, selection, entry["seed"]
-            )
-        )
-    write_what_if(read, changes, margins, settings)
+        counter = token_counter(entry["tokenizer_path"])
+        return read_pool(samples, mixture, files, chosen, entry["seed"], counter)
+
+    write_what_if(map(read, selections), changes, margins, settings)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ class Claims:
         self._identity = _identity()
         self._owner = f"{self._identity['host']}-{os.getpid()}-{time.time_ns()}"
         self._held: set[str] = set()
-        self._dead: dict[str, bool] = {}
+        self._told: set[str] = set()  # the owners whose end is in the log
         self._stop = threading.Event()
         self._pulse = threading.Thread(target=self._keep_alive, name="claims", daemon=True)
 
@@ -81,9 +81,13 @@ class Claims:
         return self._wish(key).exists()
 
     def release(self, key: str) -> None:
-        """Give a claim back, after its work is done or will not be."""
+        """Give a claim back, after its work is done or will not be.
+
+        One that another process has taken over meanwhile (this one stood still for longer than the
+        lease) stays with it.
+        """
         self._held.discard(key)
-        (self._directory / key).unlink(missing_ok=True)
+        self._remove_own(self._directory / key)
 
     def _wish(self, key: str) -> Path:
         return self._directory / f"{key}.wanted"
@@ -119,7 +123,13 @@ class Claims:
             path.write_text(self._owner)
             return True
         finally:
-            gate.unlink(missing_ok=True)
+            self._remove_own(gate)
+
+    def _remove_own(self, path: Path) -> None:
+        """Remove a claim unless it is another process's by now."""
+        with suppress(FileNotFoundError):
+            if path.read_text() == self._owner:
+                path.unlink()
 
     def _is_abandoned(self, path: Path) -> bool:
         try:
@@ -128,11 +138,13 @@ class Claims:
             return False  # released just now: it is taken in the next round
         if not owner:  # made, but its maker has not written its name yet, or never will
             return self._age(path) > self._lease
-        if owner not in self._dead or not self._dead[owner]:
-            self._dead[owner] = self._is_gone(owner)
-            if self._dead[owner]:
-                logging.info("taking over what %s left undone", owner)
-        return self._dead[owner]
+        # Asked anew for every claim: an owner of another machine may have stood still and gone on.
+        if not self._is_gone(owner):
+            return False
+        if owner not in self._told:
+            self._told.add(owner)
+            logging.info("taking over what %s left undone", owner)
+        return True
 
     def _is_gone(self, owner: str) -> bool:
         """Tell whether a process has ended: certain on this machine, by its pulse elsewhere."""

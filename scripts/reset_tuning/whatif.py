@@ -4,7 +4,7 @@ The paper gives one weight (2.0) and one judge. Its pool is kept, so the same sa
 again under other weights, judges and metrics: how many examples would keep another sample?
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,15 @@ import pandas as pd
 
 from reset_tuning.selection import (
     INSTRUCTION_METRIC,
+    CountTokens,
     Selection,
     best_samples,
+    read_examples,
+    read_samples,
+    read_scores,
     scored_samples,
 )
-from reset_tuning.tables import read_table, table_schema, with_optional, write_table
+from reset_tuning.tables import table_schema, with_optional, write_table
 
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)
 # Other metrics of the same quantity, by the metric that the config selects with.
@@ -34,17 +38,17 @@ _EXAMPLE = ["example_id", "sample_id"]
 
 @dataclass(frozen=True)
 class Pool:
-    """One selection's pool of one seed: generation rows, mixture rows, score rows."""
+    """One selection's pool of one seed: generation rows, their examples, score rows."""
 
     selection: Selection
     seed: int
     samples: pd.DataFrame
-    originals: pd.DataFrame
+    examples: pd.DataFrame
     scores: pd.DataFrame
 
     def rows(self, selection: Selection) -> pd.DataFrame:
         """Return the scored samples under a selection's weights and metrics."""
-        return scored_samples(self.samples, self.originals, self.scores, selection)
+        return scored_samples(self.samples, self.examples, self.scores, selection)
 
     def winners(self, selection: Selection) -> pd.DataFrame:
         """Return the best candidate of each example."""
@@ -53,29 +57,36 @@ class Pool:
 
 
 def read_pool(
-    samples: Path, pool: Path, scores: Sequence[Path], selection: Selection, seed: int
+    samples: Path,
+    pool: Path,
+    scores: Sequence[Path],
+    selection: Selection,
+    seed: int,
+    count_tokens: CountTokens | None = None,
 ) -> Pool:
-    """Read one pool; `scores` may hold several judges' files."""
-    mixture = read_table(pool, "mixture")
-    frames = [read_table(path, "score") for path in scores]
-    return Pool(
-        selection,
-        seed,
-        read_table(samples, "generation"),
-        mixture[mixture["copy"] == 0],
-        pd.concat(frames, ignore_index=True),
-    )
+    """Read one pool as its selection did; `scores` may hold several judges' files."""
+    drawn = read_samples(samples, count_tokens)
+    return Pool(selection, seed, drawn, read_examples(pool, drawn), read_scores(scores))
 
 
-def write_what_if(pools: Sequence[Pool], changes: Path, margins: Path, settings: Path) -> None:
-    """Write metrics/what_if.csv, selection_margins.csv and selection_settings.csv."""
-    for table, name, rows in (
-        (changes, "what_if", _change_rows),
-        (margins, "selection_margins", _margin_rows),
-        (settings, "selection_settings", _setting_rows),
-    ):
-        found = [row for pool in pools for row in rows(pool)]
-        write_table(pd.DataFrame(found, columns=table_schema(name).names), table, name)
+def write_what_if(pools: Iterable[Pool], changes: Path, margins: Path, settings: Path) -> None:
+    """Write metrics/what_if.csv, selection_margins.csv and selection_settings.csv.
+
+    Pools come one after another: memory holds one of them.
+    """
+    collected = list(map(_rows_by_table, pools))  # a loop's variable would hold a pool for longer
+    paths = {"what_if": changes, "selection_margins": margins, "selection_settings": settings}
+    for name, path in paths.items():
+        found = [row for rows in collected for row in rows[name]]
+        write_table(pd.DataFrame(found, columns=table_schema(name).names), path, name)
+
+
+def _rows_by_table(pool: Pool) -> dict[str, list[dict[str, Any]]]:
+    return {
+        "what_if": list(_change_rows(pool)),
+        "selection_margins": list(_margin_rows(pool)),
+        "selection_settings": list(_setting_rows(pool)),
+    }
 
 
 def alternatives(pool: Pool) -> dict[str, Selection]:

@@ -1,11 +1,16 @@
 """Other weights and judges over one stored pool."""
 
+import weakref
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from test_selection import (
+    FAITHFULNESS,
     RESET,
+    TASK,
     pool_of,
     rating,
     samples_of,
@@ -13,6 +18,9 @@ from test_selection import (
     span,
 )
 
+import select_samples
+import tabulate_what_if
+from reset_tuning import selection
 from reset_tuning.tables import read_table, write_table
 from reset_tuning.whatif import Pool, alternatives, read_pool, write_what_if
 
@@ -33,7 +41,7 @@ def the_pool() -> Pool:
     return Pool(RESET, 1, samples, originals, pd.concat([gpt, chat], ignore_index=True))
 
 
-def written(pools: list[Pool], folder: Path) -> list[pd.DataFrame]:
+def written(pools: Iterable[Pool], folder: Path) -> list[pd.DataFrame]:
     names = ("what_if", "selection_margins", "selection_settings")
     paths = [folder / f"{name}.csv" for name in names]
     write_what_if(pools, *paths)
@@ -106,7 +114,8 @@ def test_other_metrics_are_tried_where_the_pool_has_them() -> None:
 def test_pools_are_read_from_files(tmp_path: Path) -> None:
     pool = the_pool()
     write_table(pool.samples, tmp_path / "samples.parquet", "generation")
-    write_table(pool.originals, tmp_path / "mixture.parquet", "mixture")
+    mixture = [pool.examples, pool.examples.assign(copy=1)]
+    write_table(pd.concat(mixture), tmp_path / "mixture.parquet", "mixture")
     files = []
     for judge, rows in pool.scores.groupby("scorer"):
         files.append(tmp_path / f"{judge}.parquet")
@@ -114,3 +123,55 @@ def test_pools_are_read_from_files(tmp_path: Path) -> None:
     read = read_pool(tmp_path / "samples.parquet", tmp_path / "mixture.parquet", files, RESET, 1)
     for ours, theirs in zip(written([pool], tmp_path), written([read], tmp_path), strict=True):
         pd.testing.assert_frame_equal(ours, theirs)
+
+
+def test_one_pool_is_in_memory_at_a_time(tmp_path: Path) -> None:
+    seen: list[weakref.ref[Pool]] = []
+
+    def pools() -> Iterator[Pool]:
+        for seed in (1, 2):
+            assert all(pool() is None for pool in seen)
+            pool = replace(the_pool(), seed=seed)
+            seen.append(weakref.ref(pool))
+            yield pool
+            del pool
+
+    tables = written(pools(), tmp_path)
+    assert [sorted(set(table["seed"])) for table in tables] == [[1, 2]] * 3
+
+
+@pytest.mark.parametrize(("max_length", "winner"), [(20, 0), (15, 1)])
+def test_the_tables_describe_the_selection_that_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_length: int, winner: int
+) -> None:
+    """The prompt of 5 tokens leaves room for the better text only where both are counted anew."""
+    counted = {"long": 12, "x": 1}
+    monkeypatch.setattr(
+        selection, "token_counter", lambda path: lambda texts: [counted[text] for text in texts]
+    )
+    samples = samples_of(("a", 0, "long", 1), ("a", 1, "x", 1))
+    samples["temperature"] = samples["sample_id"] / 10 + 0.1
+    scores = scores_of({("a", 0): span(1, 1), ("a", 1): span(0, 1)})
+    files = [tmp_path / f"{name}.parquet" for name in ("generation", "mixture", "score")]
+    for frame, path in zip((samples, pool_of(("a", "nq")), scores), files, strict=True):
+        write_table(frame, path, path.stem)
+    spec = {"judge": "gpt-4", "pick": "best", "per_set": 1, "weight": 2.0}
+    spec["across_examples"] = "random"
+    config = {"faithfulness": FAITHFULNESS, "task": TASK, "max_length": max_length}
+    select_samples.main(
+        samples=files[0], pool=files[1], scores=[files[2]], tokenizer_files=[],
+        selected=tmp_path / "selected.parquet", ledger=tmp_path / "ledger.csv",
+        selection="reset", spec=spec, judge="gpt-4", tokenizer_path="t", seed=1, **config,
+    )  # fmt: skip
+    entry = {"name": "reset", "seed": 1, "spec": spec, "tokenizer_path": "t"}
+    entry |= {"samples": str(files[0]), "mixture": str(files[1]), "scores": [str(files[2])]}
+    tables = [tmp_path / f"{name}.csv" for name in ("changes", "margins", "settings")]
+    tabulate_what_if.main(
+        pools=[], scores=[], tokenizer_files=[], selections=[entry],
+        changes=tables[0], margins=tables[1], settings=tables[2], **config,
+    )  # fmt: skip
+    chosen = read_table(tmp_path / "selected.parquet", "selected")["sample_id"].tolist()
+    settings = read_table(tables[2], "selection_settings")
+    won = settings.loc[settings["n_wins"] > 0, "temperature"].tolist()
+    assert chosen == [winner] and won == [samples["temperature"][winner]]
+    assert settings["n_candidates"].sum() == 2 - winner

@@ -4,6 +4,7 @@ Standard library only, so that printing a table takes no time.
 """
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 from reset_tuning.errors import InputError
@@ -28,12 +29,12 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         raise InputError(f"{path} cannot be read: {error.strerror}; build it first") from error
 
 
-def value_columns(rows: list[dict[str, str]]) -> list[str]:
+def value_columns(rows: Sequence[dict[str, str]]) -> list[str]:
     """Return the columns that have a deviation beside them, in the table's order."""
     return [name for name in rows[0] if f"{name}_sd" in rows[0]]
 
 
-def average_columns(rows: list[dict[str, str]]) -> list[str]:
+def average_columns(rows: Sequence[dict[str, str]]) -> list[str]:
     """Return the columns of the macro-averages: all up to `overall`, where the table has it."""
     columns = value_columns(rows)
     return columns[: columns.index("overall") + 1] if "overall" in columns else columns

@@ -6,14 +6,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reset_tuning.figures.style import BLUE, INK, MUTED, apply_style, empty_figure
+from reset_tuning.figures.style import BLUE, INK, INTERVALS, MUTED, apply_style, empty_figure
 
-_TITLE = "Claims: effects with 95 % intervals"
+_TITLE = f"Claims: effects with {INTERVALS}"
 _SIGNS = {
     "supported": "✓ supported",
     "contradicted": "✗ contradicted",
     "inconclusive": "? inconclusive",
+    "untested": "– untested",
 }
+_DECIDED = ("supported", "contradicted")
 _EXPECTED = {
     "higher": "> 0",
     "lower": "< 0",
@@ -44,7 +46,7 @@ def _draw_contrast(axes: Axes, place: int, row: pd.Series) -> None:
     said = f"{_SIGNS[row['verdict']]}, expected {_expected(row)}\n{_found(row)}"
     axes.annotate(
         said, (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8,
-        annotation_clip=False, fontweight="bold" if row["verdict"] != "inconclusive" else "normal",
+        annotation_clip=False, fontweight="bold" if row["verdict"] in _DECIDED else "normal",
     )  # fmt: skip
     if pd.isna(row["effect"]):
         reason = textwrap.shorten(str(row["note"]), 78)
@@ -52,7 +54,7 @@ def _draw_contrast(axes: Axes, place: int, row: pd.Series) -> None:
         return
     _draw_band(axes, place, row)
     axes.hlines(place, row["low"], row["high"], color=INK, linewidth=1.6, zorder=3)
-    filled = row["verdict"] != "inconclusive"
+    filled = row["verdict"] in _DECIDED
     axes.plot(
         row["effect"], place, marker="o", markersize=7, markeredgecolor=INK, zorder=4,
         color=BLUE if filled else "white",

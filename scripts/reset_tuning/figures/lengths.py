@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from reset_tuning.figures.style import (
     BLUE,
+    INTERVALS,
     STAGES,
     apply_style,
     draw_interval,
@@ -50,7 +51,7 @@ def draw_lengths(lengths: pd.DataFrame, labels: Mapping[tuple[str, str], str]) -
     panels[0].set_yticks(range(len(systems)), names, fontsize=8)
     panels[0].invert_yaxis()
     figure.suptitle(_LENGTHS_TITLE, x=0.01, ha="left", fontweight="bold", fontsize=12)
-    figure.supxlabel(f"tokens, {seeds_phrase(rows)}; bars span 95 % intervals", fontsize=9)
+    figure.supxlabel(f"tokens, {seeds_phrase(rows)}; bars span {INTERVALS}", fontsize=9)
     return figure
 
 
@@ -90,7 +91,7 @@ def draw_length_split(table: pd.DataFrame, pipeline: str, title: str) -> Figure:
     axes.set_ylim(0, 1.15)
     axes.set_ylabel(str(rows["metric"].iloc[0]).replace("_", " "))
     axes.set_xlabel(
-        f"{seeds_phrase(rows)}; thin bars span 95 % intervals; n: outputs per seed", fontsize=9
+        f"{seeds_phrase(rows)}; thin bars span {INTERVALS}; n: outputs per seed", fontsize=9
     )
     stage_legend(axes)
     return figure

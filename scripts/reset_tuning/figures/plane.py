@@ -10,7 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reset_tuning.figures.style import BLUE, INK, MUTED, ORANGE, apply_style, empty_figure
+from reset_tuning.figures.style import (
+    BLUE,
+    INK,
+    INTERVALS,
+    MUTED,
+    ORANGE,
+    apply_style,
+    empty_figure,
+)
 
 _X, _Y = "faithfulness", "instruction_following"
 _PLANE = (440.0, 330.0)  # points (1/72 inch) that the axes are about wide and high
@@ -25,7 +33,7 @@ def draw_plane(
     """Draw all systems of the averages table: the main table's numbered, others by their names.
 
     `systems` are the rows of the main table, `stages` the runs whose start, best and last are
-    joined by a line. Systems without both numbers are left out and listed below.
+    joined by a line. Systems without both numbers are left out.
     """
     points = _points(averages)
     if points.empty:
@@ -50,8 +58,8 @@ def draw_plane(
         label = labels.get(name, f"{name[0]}, {name[1]}")
         handles.append(_handle(f"{number}  {label}", is_main))
     axes.set_title(_TITLE, loc="left", fontweight="bold", pad=10)
-    axes.set_xlabel("faithfulness, all context sets (95 % intervals)")
-    axes.set_ylabel("instruction following (95 % intervals)")
+    axes.set_xlabel(f"faithfulness, all context sets ({INTERVALS})")
+    axes.set_ylabel(f"instruction following ({INTERVALS})")
     axes.margins(0.06)
     figure.legend(handles=handles, loc="outside right upper", fontsize=8.5)
     return figure

@@ -7,7 +7,7 @@ dash, and its reason stands below the table.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from reset_tuning.figures.cells import EMPTY
+from reset_tuning.figures.cells import EMPTY, average_columns, value_columns
 
 Row = dict[str, str]
 
@@ -60,8 +60,7 @@ def blocks_of(table: str, rows: Sequence[Row], unseen: Iterable[str]) -> list[Bl
 
 
 def _main_blocks(rows: Sequence[Row], unseen: set[str]) -> list[Block]:
-    names = [name for name in rows[0] if f"{name}_sd" in rows[0]]
-    averages = names[: names.index("overall") + 1]
+    names, averages = value_columns(rows), average_columns(rows)
     families = ("instruction_following", "faithfulness", "task")
     blocks = [_system_block("Macro-averages over test sets", rows, averages, "", set())]
     for family in families:
@@ -106,7 +105,10 @@ def _tradeoff_blocks(rows: Sequence[Row], unseen: set[str]) -> list[Block]:
         body = []
         for metric in _distinct(here, "metric"):
             stages = {row["checkpoint"]: row for row in here if row["metric"] == metric}
-            cells = [_cell(stages[name]) for name in ("start", "best", "last")]
+            cells = [
+                _cell(stages[name]) if name in stages else EMPTY
+                for name in ("start", "best", "last")
+            ]
             change = _change_cell(stages["best"])
             body.append([_spaced(metric), *cells, change])
         head = ["average", "before", "after, best", "after, last", "change, best"]

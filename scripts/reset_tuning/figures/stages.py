@@ -8,7 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reset_tuning.figures.style import apply_style, draw_interval, empty_figure, look, seeds_phrase
+from reset_tuning.figures.style import (
+    INTERVALS,
+    apply_style,
+    draw_interval,
+    empty_figure,
+    look,
+    seeds_phrase,
+)
 
 _CHECKPOINTS = {"start": "before", "best": "best", "last": "last"}
 _ACROSS = 2
@@ -26,7 +33,7 @@ _NAMES = {
 
 
 def draw_stage(cells: pd.DataFrame, run: str, metrics: Sequence[str], title: str) -> Figure:
-    """Draw a panel per metric and a line per test set, with 95 % intervals.
+    """Draw a panel per metric and a line per test set, with intervals.
 
     `cells` are rows of that table for one run, judge and kind of data; the checkpoints that it
     lacks are gaps.
@@ -46,7 +53,7 @@ def draw_stage(cells: pd.DataFrame, run: str, metrics: Sequence[str], title: str
     for panel in panels[len(shown) :]:
         panel.set_visible(False)
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
-    figure.supxlabel(f"{seeds_phrase(rows)}; bars span 95 % intervals", fontsize=9)
+    figure.supxlabel(f"{seeds_phrase(rows)}; bars span {INTERVALS}", fontsize=9)
     _legend(figure, rows, datasets)
     return figure
 

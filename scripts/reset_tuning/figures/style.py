@@ -12,6 +12,8 @@ from matplotlib.patches import Patch
 
 from reset_tuning.files import atomic_path
 
+INTERVALS = "intervals of statistics.level"  # which is 95 % unless the configuration says otherwise
+
 # Okabe and Ito's palette: distinct for colour-blind readers; figures never use colour alone.
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
 PURPLE, ORANGE, SKY = "#CC79A7", "#E69F00", "#56B4E9"
@@ -88,7 +90,7 @@ def stage_legend(axes: Axes) -> None:
 def draw_interval(
     axes: Axes, place: float, row: Any, horizontal: bool = False, **look: Any
 ) -> None:
-    """Draw the 95 % interval of a row with low and high as a thin bar."""
+    """Draw the interval of a row with low and high as a thin bar."""
     style = {"color": INK, "linewidth": 1.2, "capstyle": "butt", "zorder": 3} | look
     ends = [row["low"], row["high"]]
     if horizontal:

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from reset_tuning.errors import InputError
 from reset_tuning.figures.style import (
+    INTERVALS,
     STAGES,
     apply_style,
     draw_interval,
@@ -23,7 +24,7 @@ _WIDTH = 0.26
 
 
 def draw_tradeoff(table: pd.DataFrame, pipeline: str, title: str) -> Figure:
-    """Draw one pipeline of the tradeoff table: means with 95 % intervals.
+    """Draw one pipeline of the tradeoff table: means with intervals.
 
     A number that is missing is a gap with its reason. Raises InputError when the table has no rows
     of that pipeline.
@@ -37,7 +38,9 @@ def draw_tradeoff(table: pd.DataFrame, pipeline: str, title: str) -> Figure:
     rows = rows.set_index(["metric", "checkpoint"])
     for shift, (checkpoint, stage) in enumerate(STAGES.items()):
         for place, metric in enumerate(_METRICS):
-            _draw_bar(axes, rows.loc[metric, checkpoint], place + (shift - 1) * _WIDTH, stage.bar)
+            if (metric, checkpoint) in rows.index:  # it need not be evaluated at last
+                row = rows.loc[metric, checkpoint]
+                _draw_bar(axes, row, place + (shift - 1) * _WIDTH, stage.bar)
     axes.set_title(title, loc="left", fontweight="bold", pad=12)
     axes.set_xticks(range(len(_METRICS)), list(_METRICS.values()))
     axes.tick_params(axis="x", length=0)
@@ -45,7 +48,7 @@ def draw_tradeoff(table: pd.DataFrame, pipeline: str, title: str) -> Figure:
     axes.set_ylim(0, 1.12)
     axes.set_ylabel("score, macro-average")
     stage_legend(axes)
-    axes.set_xlabel(f"{seeds_phrase(rows)}; thin bars span 95 % intervals", fontsize=9, labelpad=8)
+    axes.set_xlabel(f"{seeds_phrase(rows)}; thin bars span {INTERVALS}", fontsize=9, labelpad=8)
     return figure
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from reset_tuning.errors import InputError
+from reset_tuning.scoring.table import SCORED_STATUSES
 from reset_tuning.stats.panels import LENGTH_METRIC, LENGTH_SCORER
 from reset_tuning.stats.points import POINT
 from reset_tuning.tables import read_table
 
-COUNTED = ("ok", "empty_output")
 EXCLUDED = ("undefined", "unparsed", "refused", "error")
 OUTPUT_ID = [*POINT, "decoding", "example_id", "sample_id"]
 
@@ -66,16 +66,16 @@ def read_outputs(generations: Iterable[Path], datasets: pd.DataFrame) -> pd.Data
 
 
 def classify(scores: pd.DataFrame) -> pd.Series:
-    """Return the status class of each score row: one of COUNTED or EXCLUDED.
+    """Return the status class of each score row: one of SCORED_STATUSES or EXCLUDED.
 
     Raises InputError for an unknown status, for a counted row without a value and for an excluded
     row with one.
     """
     status = scores["status"].where(~scores["status"].str.startswith("error"), "error")
-    unknown = sorted(set(status) - {*COUNTED, *EXCLUDED})
+    unknown = sorted(set(status) - {*SCORED_STATUSES, *EXCLUDED})
     if unknown:
         raise InputError(f"scores hold the unknown status {unknown[0]!r}")
-    wrong = scores["value"].isna() == status.isin(COUNTED)
+    wrong = scores["value"].isna() == status.isin(SCORED_STATUSES)
     if wrong.any():
         row = scores[wrong].iloc[0]
         raise InputError(
@@ -163,7 +163,7 @@ def _summarise(rows: pd.DataFrame) -> pd.DataFrame:
     status = rows["status"]
     counts = {
         "n_outputs": 1,
-        "n": status.isin(COUNTED).astype(int),
+        "n": status.isin(SCORED_STATUSES).astype(int),
         **{f"n_{name}": (status == name).astype(int) for name in ("empty_output", *EXCLUDED)},
     }
     groups = rows.assign(**counts).groupby(_GROUP, as_index=False)

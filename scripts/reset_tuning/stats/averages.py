@@ -7,6 +7,8 @@ one metric per kind; "overall" is the macro-average over all test sets of the fi
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import pandas as pd
+
 from reset_tuning.errors import InputError
 from reset_tuning.stats.panels import Dataset, PanelKey, Panels
 from reset_tuning.stats.quantities import Hole, Quantity, macro_average
@@ -35,6 +37,16 @@ class Headlines:
             "overall": instruction | dict(self.faithfulness),
         }
         return families[family]
+
+    def shows(self, family: str, kind: str, metric: str, scorer: str) -> bool:
+        """Tell whether a scorer's metric is what stands for a family on test sets of a kind."""
+        rated = metric != INSTRUCTION_METRIC or scorer == self.judge
+        return rated and self.metrics(family).get(kind) == metric
+
+    def rows(self, cells: pd.DataFrame, family: str) -> pd.Series:
+        """Return which rows (kind, metric, scorer) hold a family's headline metric."""
+        names = cells[["kind", "metric", "scorer"]].itertuples(index=False)
+        return pd.Series([self.shows(family, *row) for row in names], cells.index, dtype=bool)
 
     def key(self, panels: Panels, dataset: Dataset, family: str) -> PanelKey:
         """Return the test set's headline metric of a family with the scorer that gives it.

@@ -150,12 +150,12 @@ def _example_shifts(quantities: Sequence[Quantity], settings: Bootstrap) -> Arra
     for name, n in sorted(sizes.items()):
         columns = [i for i, quantity in enumerate(quantities) if name in quantity.influences]
         means = [quantities[i].influences[name].mean(axis=0) for i in columns]
-        centred = np.stack([mean - mean.mean() for mean in means], axis=1) / n
+        influences = np.stack(means, axis=1) / n
         generator = np.random.default_rng(draw_seed(settings.seed, name, "bootstrap of examples"))
         step = max(1, _CHUNK_NUMBERS // n)
         for start in range(0, settings.draws, step):
             rows = slice(start, min(start + step, settings.draws))
-            shifts[rows, columns] += example_weights(generator, rows.stop - start, n) @ centred
+            shifts[rows, columns] += example_weights(generator, rows.stop - start, n) @ influences
     return shifts
 
 

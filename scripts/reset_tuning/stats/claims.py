@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from reset_tuning.experiment import UNTRAINED_SEED
+from reset_tuning.scoring.failures import MACHINE
 from reset_tuning.stats.averages import COLUMNS, Headlines, column_quantity
 from reset_tuning.stats.bootstrap import Bootstrap, Estimate, estimate
 from reset_tuning.stats.hypotheses import (
@@ -23,7 +24,8 @@ from reset_tuning.stats.length_splits import length_split
 from reset_tuning.stats.panels import Panels
 from reset_tuning.stats.quantities import Array, Hole, Quantity, difference, pooled_mean
 
-MACHINE = "machine"
+HELD_OUT = "held_out"
+UNTESTED = "untested"  # the verdict where there is nothing to test with
 _GUESSES = "labels are the machine's guesses and no finding: label labels/failures.csv"
 _NO_HELD_OUT = "evaluation.held_out names no judge that selected nothing"
 EXPECTED_HOLES = (_GUESSES, _NO_HELD_OUT)
@@ -48,7 +50,7 @@ class Evaluated:
                 raise Hole(self.unknown[system["run"]])
         if "labels" in spec:
             return label_difference(self.failures, spec["of"], spec["labels"])
-        headlines = self._headlines(spec.get("judge"))
+        headlines = self._headlines(self.judge(spec))
         column = COLUMNS[spec["column"]]
         if spec.get("equal_length"):
             return self._at_equal_length(spec, headlines)
@@ -58,12 +60,15 @@ class Evaluated:
         )
         return difference(of, minus)
 
+    def judge(self, spec: Mapping[str, Any]) -> str | None:
+        """Return the judge that a contrast names; `held_out` is the first of those, if any."""
+        named = spec.get("judge")
+        return self.held_out[0] if named == HELD_OUT and self.held_out else named
+
     def _headlines(self, judge: str | None) -> Headlines:
-        if judge is None:
-            return self.headlines
-        if judge == "held_out" and not self.held_out:
+        if judge == HELD_OUT:
             raise Hole(_NO_HELD_OUT)
-        return replace(self.headlines, judge=self.held_out[0] if judge == "held_out" else judge)
+        return replace(self.headlines, judge=judge or self.headlines.judge)
 
     def _at_equal_length(self, spec: Mapping[str, Any], headlines: Headlines) -> Quantity:
         run, column = spec["of"]["run"], COLUMNS[spec["column"]]
@@ -78,8 +83,10 @@ def label_difference(
 ) -> Quantity:
     """Return the share of failures with labels `of` less the share with labels `minus`.
 
-    `failures` are rows of the table failure_modes. People's labels count where there are any, else
-    the machine's guesses, with a note. Each seed's failures are examples of their own.
+    `failures` are rows of the table failure_labels. People's labels count where there are any, else
+    the machine's guesses, with a note. A failure counts once, with the mean of its annotators'
+    labels: more people are no larger sample. Each seed's failures are examples of their own, and no
+    other system has them: their names, by which draws are shared, tell system and seed.
     """
     if failures is None or failures.empty:
         raise Hole("no failures are labelled")
@@ -96,10 +103,10 @@ def label_difference(
     parts = []
     for place, seed in enumerate(seeds):
         here = rows[rows["seed"] == seed]
-        values = np.repeat(here["label"].map(signs).fillna(0.0).to_numpy(), here["n"])
+        values = here["label"].map(signs).fillna(0.0).groupby(here["item"]).mean().to_numpy()
         array = np.full((len(seeds), len(values)), np.nan)
         array[place] = values
-        arrays[f"failures of seed {seed}"] = array
+        arrays[f"failures of {system['run']} at {system['checkpoint']}, seed {seed}"] = array
         parts.append(len(values))
     found = pooled_mean(arrays, seeds if seeds != [UNTRAINED_SEED] else (), (-1.0, 1.0))
     return replace(found, n=float(np.mean(parts)), failed=0.0, notes=notes)
@@ -156,7 +163,7 @@ def claims_table(
     for contrast in contrasts:
         claim = claims[contrast.claim]
         rows.append(
-            _identity(contrast, claim)
+            _identity(contrast, claim, evaluated.judge(contrast.spec))
             | _numbers(contrast, settings, power)
             | _verdict(contrast.claim, contrasts, evidence, adjusted, settings.level)
         )
@@ -206,7 +213,7 @@ def _adjusted(
     return adjusted
 
 
-def _identity(contrast: _Contrast, claim: Mapping[str, Any]) -> dict[str, Any]:
+def _identity(contrast: _Contrast, claim: Mapping[str, Any], judge: str | None) -> dict[str, Any]:
     spec = contrast.spec
     minus = spec.get("minus")
     return {
@@ -217,7 +224,7 @@ def _identity(contrast: _Contrast, claim: Mapping[str, Any]) -> dict[str, Any]:
         "source": claim["source"],
         "of": _system(spec["of"]),
         "minus": _system(minus) if minus else None,
-        "quantity": _quantity_name(spec),
+        "quantity": _quantity_name(spec, judge),
         "expect": spec["expect"],
         "margin": spec.get("margin"),
     }
@@ -227,11 +234,11 @@ def _system(system: System) -> str:
     return f"{system['run']} {system['checkpoint']}"
 
 
-def _quantity_name(spec: Mapping[str, Any]) -> str:
+def _quantity_name(spec: Mapping[str, Any], judge: str | None) -> str:
     if "labels" in spec:
         of, minus = (" or ".join(spec["labels"][side]) for side in ("of", "minus"))
         return f"share of failures: {of}, less {minus}"
-    by = f" by judge {spec['judge']}" if "judge" in spec else ""
+    by = f" by judge {judge}" if judge else ""
     return spec["column"] + by + (" at equal length" if spec.get("equal_length") else "")
 
 
@@ -265,7 +272,7 @@ def _verdict(
 ) -> dict[str, Any]:
     if name not in evidence:
         reason = next(part.obstacle for part in _of_claim(name, contrasts) if part.obstacle)
-        return {"claim_p": None, "p_holm": None, "verdict": "inconclusive", "reason": reason}
+        return {"claim_p": None, "p_holm": None, "verdict": UNTESTED, "reason": reason}
     found = evidence[name]
     said = verdict(found, adjusted[name], level)
     return {

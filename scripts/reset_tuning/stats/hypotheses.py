@@ -8,7 +8,7 @@ its own degrees of freedom: at level a it differs from a bound when
 and when it does for these very weights: distance² > t(a, examples - 1)² * of examples. Seeds that
 agree by chance do not make a test bold in this way, at any level: on synthetic scores the error
 stays at or below a from a = 5 % down to 0.1 %, which the adjustment for several claims needs. The
-price is that a test is a little stricter than the 95 % interval beside it.
+price is that a test is a little stricter than the interval beside it.
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ from reset_tuning.stats.bootstrap import Spread
 Expectation = Literal["higher", "lower", "not_lower", "equal"]
 _LEAST_LOG_P = -300.0
 _MANY_DEGREES = 1e4  # above, Student's t is taken as normal
+_NO_ERROR = 1e-4  # of the critical distance: seeds that agree to four digits do not vary
 
 
 @dataclass(frozen=True)
@@ -107,20 +108,21 @@ def verdict(evidence: Evidence, adjusted: float, level: float) -> str:
     return "supported" if evidence.support <= evidence.against else "contradicted"
 
 
-def minimum_detectable_effect(spread: Spread, level: float = 0.95, power: float = 0.8) -> float:
+def minimum_detectable_effect(spread: Spread, level: float, power: float) -> float:
     """Return the true distance from a bound that a two-sided test finds with the given power.
 
     The test's level is 1 - level, unadjusted for other claims. Its statistic is taken as noncentral
-    t with the degrees of freedom that belong to the critical distance.
+    t with the degrees of freedom that belong to the critical distance; where next to nothing
+    varies, any effect beyond that distance is found, and the search for the t would not end.
     """
-    error = spread.error
-    if error == 0:
-        return 0.0
+    error, distance = spread.error, critical_distance(1 - level, spread)
+    if error <= _NO_ERROR * distance:
+        return distance
     tail = (1 + level) / 2
-    critical = critical_distance(1 - level, spread) / error
+    critical = distance / error
     if critical <= stdtrit(_MANY_DEGREES, tail):
         return error * float(ndtri(tail) + ndtri(power))
-    return error * float(nctdtrinc(stdtridf(tail, critical), 1 - power, critical))
+    return max(distance, error * float(nctdtrinc(stdtridf(tail, critical), 1 - power, critical)))
 
 
 def examples_only(effect: float, spread: Spread, expect: Expectation, margin: float) -> float:

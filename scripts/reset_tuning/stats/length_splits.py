@@ -17,8 +17,13 @@ import pandas as pd
 from reset_tuning.stats.averages import COLUMNS, Column, Headlines, column_sets
 from reset_tuning.stats.bootstrap import Bootstrap
 from reset_tuning.stats.cells import numbers_table
-from reset_tuning.stats.panels import LENGTH_METRIC, LENGTH_SCORER, Panels, score_range
-from reset_tuning.stats.points import CHECKPOINTS
+from reset_tuning.stats.panels import (
+    LENGTH_METRIC,
+    LENGTH_SCORER,
+    PanelKey,
+    Panels,
+    score_range,
+)
 from reset_tuning.stats.quantities import Array, Hole, Quantity, combine, difference, pooled_mean
 
 BINS = 5
@@ -32,6 +37,7 @@ class LengthSplit:
     seeds: Mapping[str, tuple[int, ...]]
     scores: Mapping[str, Mapping[str, Array]]  # checkpoint → test set → (seeds, examples)
     tokens: Mapping[str, Mapping[str, Array]]
+    notes: Mapping[str, tuple[str, ...]]  # checkpoint → of seeds that are left out
     edges: tuple[float, ...]
     within: tuple[float, float]  # of the scores
 
@@ -46,11 +52,12 @@ class LengthSplit:
             for name, scores in self.scores[checkpoint].items()
         }
         found = pooled_mean(kept, self.seeds[checkpoint], self.within)
-        return replace(found, failed=0.0)
+        return replace(found, failed=0.0, notes=self.notes[checkpoint])
 
     def all_lengths(self, checkpoint: str) -> Quantity:
         """Return the mean score of all outputs, each with the same weight."""
-        return pooled_mean(self.scores[checkpoint], self.seeds[checkpoint], self.within)
+        found = pooled_mean(self.scores[checkpoint], self.seeds[checkpoint], self.within)
+        return replace(found, notes=self.notes[checkpoint])
 
     def shares(self, checkpoint: str) -> list[float]:
         """Return the share of the scored outputs in each bin, over all seeds."""
@@ -69,7 +76,10 @@ class LengthSplit:
 
         Each bin's change counts as much as the bin holds of the outputs at the start. Bins in
         which the later checkpoint has no output under some seed cannot count, with a note.
+        Raises Hole when no bin can count or the run is not evaluated at the checkpoint.
         """
+        if checkpoint not in self.scores:
+            raise Hole(f"{self.run} is not evaluated at {checkpoint}")
         terms, covered = [], 0.0
         for place, share in enumerate(self.shares("start")):
             try:
@@ -89,37 +99,57 @@ class LengthSplit:
         return found
 
 
-def length_split(
-    panels: Panels,
-    run: str,
-    column: Column,
-    headlines: Headlines,
-    bins: int = BINS,
-    checkpoints: Sequence[str] = CHECKPOINTS,
-) -> LengthSplit:
-    """Divide a run's outputs on a column's test sets; Hole when a checkpoint lacks scores."""
-    scores: dict[str, dict[str, Array]] = {name: {} for name in checkpoints}
-    tokens: dict[str, dict[str, Array]] = {name: {} for name in checkpoints}
-    seeds: dict[str, tuple[int, ...]] = {}
-    kinds = set()
-    for dataset in column_sets(panels, column, headlines):
-        kinds.add(dataset.kind)
-        key = headlines.key(panels, dataset, column.family)
-        for name in checkpoints:
-            seeds[name], scores[name][dataset.name], _ = panels.scores(run, name, key)
-            length_key = (dataset.name, LENGTH_METRIC, LENGTH_SCORER)
-            _, tokens[name][dataset.name], _ = panels.scores(run, name, length_key)
-    if not seeds:
+def length_split(panels: Panels, run: str, column: Column, headlines: Headlines) -> LengthSplit:
+    """Divide a run's outputs on a column's test sets, at all checkpoints that are evaluated.
+
+    Raises Hole when one of them lacks scores, or the start is not evaluated.
+    """
+    sets = column_sets(panels, column, headlines)
+    if not sets:
         raise Hole("no test set of this experiment belongs here")
+    keys = [headlines.key(panels, dataset, column.family) for dataset in sets]
+    scores: dict[str, dict[str, Array]] = {}
+    tokens: dict[str, dict[str, Array]] = {}
+    seeds: dict[str, tuple[int, ...]] = {}
+    notes: dict[str, tuple[str, ...]] = {}
+    for name in panels.checkpoints(run):
+        seeds[name], found, notes[name] = _of_common_seeds(panels, run, name, keys)
+        scores[name] = {key[0]: found[key] for key in keys}
+        tokens[name] = {key[0]: found[_length_key(key)] for key in keys}
     pooled = [array.ravel() for at in tokens.values() for array in at.values()]
-    ranges = {score_range(headlines.metrics(column.family)[kind]) for kind in kinds}
+    ranges = [score_range(metric) for _, metric, _ in keys]
     within = (min(low for low, _ in ranges), max(high for _, high in ranges))
-    return LengthSplit(run, seeds, scores, tokens, _edges(np.concatenate(pooled), bins), within)
+    return LengthSplit(run, seeds, scores, tokens, notes, _edges(np.concatenate(pooled)), within)
 
 
-def _edges(lengths: Array, bins: int) -> tuple[float, ...]:
+def _length_key(key: PanelKey) -> PanelKey:
+    return key[0], LENGTH_METRIC, LENGTH_SCORER
+
+
+def _of_common_seeds(
+    panels: Panels, run: str, checkpoint: str, keys: Sequence[PanelKey]
+) -> tuple[tuple[int, ...], dict[PanelKey, Array], tuple[str, ...]]:
+    """Return the seeds that have all the scores, their scores and lengths, and notes on others.
+
+    An untrained model has no seeds and one row each. Raises Hole when no seed has them all.
+    """
+    wanted = [*keys, *map(_length_key, keys)]
+    found = {key: panels.scores(run, checkpoint, key) for key in wanted}
+    seeds = [set(of_key) for of_key, _, _ in found.values()]
+    common = tuple(sorted(set.intersection(*seeds)))
+    if not common and any(seeds):
+        raise Hole("no seed has all the scores that are needed")
+    arrays = {
+        key: array[[of_key.index(seed) for seed in common] or [0]]
+        for key, (of_key, array, _) in found.items()
+    }
+    notes = dict.fromkeys(note for _, _, said in found.values() for note in said)
+    return common, arrays, tuple(notes)
+
+
+def _edges(lengths: Array) -> tuple[float, ...]:
     """Return bounds at quantiles of the lengths; fewer bins where many lengths are equal."""
-    inner = np.quantile(lengths, np.arange(1, bins) / bins, method="inverted_cdf")
+    inner = np.quantile(lengths, np.arange(1, BINS) / BINS, method="inverted_cdf")
     kept = sorted({float(edge) for edge in inner if edge < lengths.max()})
     return (float(lengths.min()) - 1, *kept, float(lengths.max()))
 
@@ -146,9 +176,14 @@ def length_split_table(
             missing = identity | {"checkpoint": "all", "quantity": "score", "bin": "all"}
             asked.append((missing | _tokens(), partial(_raise, hole)))
             continue
-        for checkpoint in CHECKPOINTS:
+        for checkpoint in split.scores:
             asked += _checkpoint_rows(split, identity | {"checkpoint": checkpoint}, checkpoint)
     return numbers_table(asked, settings)
+
+
+def without_bins(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows over all lengths: a bin that no answer falls into is no hole."""
+    return table if table.empty else table[table["bin"] == "all"]
 
 
 def _checkpoint_rows(

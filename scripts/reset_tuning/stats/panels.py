@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reset_tuning.config import METRICS
 from reset_tuning.experiment import UNTRAINED_SEED
-from reset_tuning.stats.points import POINT, SOURCE, point_frame
+from reset_tuning.stats.points import CHECKPOINTS, POINT, SOURCE, point_frame
 from reset_tuning.stats.quantities import Array, Hole, Quantity, pooled_mean
 from reset_tuning.tables import read_table
 
@@ -31,10 +30,12 @@ class Dataset:
 
 
 def score_range(metric: str) -> tuple[float, float]:
-    """Return the least and the largest value that a metric can have."""
+    """Return the least and the largest value that a metric can have.
+
+    Shares, ratings on either scale and probabilities of classifiers are all in [0, 1].
+    """
     ranges = {LENGTH_METRIC: (0.0, np.inf), "summac_zs": (-1.0, 1.0)}
-    known = (0.0, 1.0) if metric in (*METRICS, "instruction_following") else (-np.inf, np.inf)
-    return ranges.get(metric, known)
+    return ranges.get(metric, (0.0, 1.0))
 
 
 class Panels:
@@ -95,6 +96,10 @@ class Panels:
     def systems(self) -> list[tuple[str, str]]:
         """Every (run, checkpoint) that has a point, sorted."""
         return sorted(self._sources)
+
+    def checkpoints(self, run: str) -> list[str]:
+        """Return where a run is evaluated, in order; the start, to compare with, in any case."""
+        return [at for at in CHECKPOINTS if at == "start" or (run, at) in self._sources]
 
     # ---------------------------------------------------------------- quantities
 

@@ -46,24 +46,6 @@ def expand_points(rows: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     return joined.drop(columns="_merge")
 
 
-def points_of(points: pd.DataFrame, run: str, checkpoint: str) -> pd.DataFrame:
-    """Return the points of one run at one checkpoint, one for each of the run's seeds.
-
-    A model that is not trained here has the one seed 0. Raises InputError when a seed of the run
-    has no such point, so that no average is silently taken over fewer seeds.
-    """
-    of_run = points[points["run"] == run]
-    found = of_run[of_run["checkpoint"] == checkpoint]
-    missing = sorted(set(of_run["seed"]) - set(found["seed"]))
-    if missing or found.empty:
-        seeds = ", ".join(map(str, missing)) or "any"
-        raise InputError(
-            f"run {run} is not evaluated at checkpoint {checkpoint} for seed {seeds}; "
-            f"add {checkpoint} to its `evaluate` list"
-        )
-    return found
-
-
 def _text(values: pd.Series) -> str:
     run, seed, checkpoint = values
     return f"({run}, seed {seed}, {checkpoint})"

@@ -34,8 +34,9 @@ class Quantity:
 
     `seeds` is empty for a number that no training stands behind: it has one value. `influences`
     maps a test set to an array (seeds or 1, examples): if example i weighs 1 + w, the value of seed
-    r moves by w * influence[r, i] / examples. `n` and `failed` are outputs per seed that count and
-    that have no score; `notes` say what is not as it should be.
+    r moves by w * influence[r, i] / examples. Over its test sets a row's means sum to 0: if all
+    examples weigh more, nothing moves. `n` and `failed` are outputs per seed that count and that
+    have no score; `notes` say what is not as it should be.
     """
 
     seeds: tuple[int, ...]

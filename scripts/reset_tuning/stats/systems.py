@@ -17,7 +17,6 @@ from reset_tuning.stats.averages import (
 from reset_tuning.stats.bootstrap import Bootstrap
 from reset_tuning.stats.cells import NUMBERS, numbers_table
 from reset_tuning.stats.panels import Panels
-from reset_tuning.stats.points import CHECKPOINTS
 from reset_tuning.stats.quantities import Quantity, difference
 
 SUFFIXES = {"mean": "", "sd": "_sd", "low": "_low", "high": "_high", "n": "_n"}
@@ -43,9 +42,7 @@ def _headline_cells(cells: pd.DataFrame, headlines: Headlines) -> pd.DataFrame:
     """Return the cells that stand in the main table, with their column <family>_<test set>."""
     found = []
     for family in FAMILIES[:3]:
-        metrics = headlines.metrics(family)
-        rows = cells[cells["metric"] == cells["kind"].map(metrics)]
-        rows = rows[(rows["kind"] != "instruction") | (rows["scorer"] == headlines.judge)]
+        rows = cells[headlines.rows(cells, family)]
         found.append(rows.assign(column=family + "_" + rows["dataset"]))
     return pd.concat(found, ignore_index=True)
 
@@ -92,15 +89,16 @@ def tradeoff_table(
 ) -> pd.DataFrame:
     """Return the macro-averages of each pipeline's second stage before and after it.
 
-    `tradeoffs` maps a pipeline to {label, run}. Rows: pipeline, metric, then start, best, last,
-    each with its change against the start, paired by seed and by example.
+    `tradeoffs` maps a pipeline to {label, run}. Rows: pipeline, metric, then start, best, last
+    (where the run is evaluated), each with its change against the start, paired by seed and by
+    example.
     """
     if not tradeoffs:
         return pd.DataFrame()
     identities, levels, changes = [], [], []
     for pipeline, spec in tradeoffs.items():
         for column in TRADEOFF_COLUMNS:
-            for checkpoint in CHECKPOINTS:
+            for checkpoint in panels.checkpoints(spec["run"]):
                 identities.append(
                     {"pipeline": pipeline, "label": spec["label"], "run": spec["run"]}
                     | {"checkpoint": checkpoint, "metric": column.name}
@@ -125,14 +123,3 @@ def _change(
         column_quantity(panels, run, checkpoint, column, headlines),
         column_quantity(panels, run, "start", column, headlines),
     )
-
-
-def roles(cells: pd.DataFrame) -> dict[str, str]:
-    """Return test set → seen | unseen."""
-    rows = cells[["dataset", "role"]].drop_duplicates()
-    return dict(zip(rows["dataset"], rows["role"], strict=True))
-
-
-def main_columns(table: pd.DataFrame) -> list[str]:
-    """Return the columns of the main table that hold means, in their order."""
-    return [name for name in table.columns if f"{name}_sd" in table.columns]

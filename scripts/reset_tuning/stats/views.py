@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from reset_tuning.stats.averages import Headlines
+from reset_tuning.stats.averages import FAMILIES, Headlines
 from reset_tuning.stats.panels import LENGTH_METRIC
 from reset_tuning.stats.points import CHECKPOINTS
 
@@ -31,9 +31,8 @@ def coverage(
     Rows of the main table's systems only, in its order.
     """
     headline = pd.Series(False, index=cells.index)
-    for family in ("instruction_following", "faithfulness", "task"):
-        headline |= cells["metric"] == cells["kind"].map(headlines.metrics(family))
-    headline &= (cells["kind"] != "instruction") | (cells["scorer"] == headlines.judge)
+    for family in FAMILIES:
+        headline |= headlines.rows(cells, family)
     rows = cells[~headline & (cells["metric"] != LENGTH_METRIC)]
     place = {(system["run"], system["checkpoint"]): i for i, system in enumerate(systems)}
     places = [place.get(pair, -1) for pair in rows[SYSTEM].itertuples(index=False, name=None)]

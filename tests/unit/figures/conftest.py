@@ -120,7 +120,7 @@ def claims() -> pd.DataFrame:
         shared | found | {"claim": "helps", "expect": "higher", "verdict": "supported"},
         shared | found | {"claim": "same", "expect": "equal", "margin": 0.02}
         | {"verdict": "inconclusive", "reason": "not told from chance at this size"},
-        shared | nothing | {"claim": "lost", "expect": "lower", "verdict": "inconclusive"}
+        shared | nothing | {"claim": "lost", "expect": "lower", "verdict": "untested"}
         | {"note": "no scores"},
     ]  # fmt: skip
     return pd.DataFrame(rows)

@@ -54,7 +54,7 @@ def test_the_tradeoff_draws_means_and_intervals(tradeoff) -> None:
     figure = draw_tradeoff(tradeoff, "if-to-cd", "IF→CD")
     axes = figure.axes[0]
     assert axes.get_title(loc="left") == "IF→CD"
-    assert axes.get_xlabel() == "mean over 3 seeds; thin bars span 95 % intervals"
+    assert axes.get_xlabel() == "mean over 3 seeds; thin bars span intervals of statistics.level"
     assert texts(figure)[:3] == ["0.80", "0.90", "1.00"]  # start of the three metrics
     heights = [bar.get_height() for bar in axes.patches]
     assert heights[3:6] == pytest.approx([0.42, 0.52, 0.62])  # best
@@ -69,6 +69,11 @@ def test_one_seed_and_empty_values_are_drawn(tradeoff) -> None:
     figure = draw_tradeoff(tradeoff, "if-to-cd", "IF→CD")
     assert texts(figure).count("no output of nq has a score") == 3
     assert figure.axes[0].get_xlabel().startswith("one seed")
+
+
+def test_a_checkpoint_that_is_not_evaluated_has_no_bar(tradeoff) -> None:
+    rows = tradeoff[tradeoff["checkpoint"] != "last"]
+    assert len(draw_tradeoff(rows, "if-to-cd", "IF→CD").axes[0].patches) == 6
 
 
 def test_bars_differ_without_colour(tradeoff) -> None:

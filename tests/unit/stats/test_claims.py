@@ -4,14 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import tabulate_tradeoffs
 from reset_tuning.errors import InputError
+from reset_tuning.stats import length_splits
 from reset_tuning.stats.averages import COLUMNS
 from reset_tuning.stats.bootstrap import Bootstrap
 from reset_tuning.stats.cells import refuse_holes
 from reset_tuning.stats.claims import Evaluated, claims_table
-from reset_tuning.stats.length_splits import length_split, length_split_table
+from reset_tuning.stats.length_splits import length_split, length_split_table, without_bins
 from reset_tuning.stats.panels import Panels
 from reset_tuning.stats.points import point_frame
+from reset_tuning.stats.systems import tradeoff_table
 from reset_tuning.tables import read_table, write_table
 
 QUICK = Bootstrap(draws=500)
@@ -115,6 +118,9 @@ def test_known_effects_get_the_right_verdicts(evaluated, tmp_path) -> None:
         "too_close": "inconclusive",
         "not_worse": "supported",
     }
+    # The margin counts for these very weights too.
+    assert table.loc[("not_worse", 1), "p_examples"] < 1e-3
+    assert table.loc[("alike", 1), "p_examples"] < 1e-3 < table.loc[("too_close", 1), "p_examples"]
     assert table.loc[("too_close", 1), "reason"] == "not told from chance at this size"
 
 
@@ -154,7 +160,7 @@ def test_an_unknown_system_is_a_hole_with_its_reason(rows, points, headlines, tm
     lost = table.loc[("lost", 2)]
     assert pd.isna(lost["effect"])
     assert lost["note"] == lost["reason"] == "the configuration has no run or model nobody"
-    assert table.loc[("lost", 1), "verdict"] == "inconclusive"
+    assert table.loc[("lost", 1), "verdict"] == "untested"
     assert table.loc[("lost", 1), "effect"] == table.loc[("kept", 1), "effect"]
     assert table.loc[("kept", 1), "p_holm"] == table.loc[("kept", 1), "claim_p"]
     with pytest.raises(InputError, match="no run or model nobody"):
@@ -174,7 +180,7 @@ def test_a_missing_seed_is_left_out_on_both_sides(rows, points, headlines) -> No
 def test_one_seed_decides_nothing_about_trainings(rows, points, headlines) -> None:
     first = Panels(rows[rows["seed"] == 1], points[points["seed"] == 1])
     row = results_of(Evaluated(first, headlines), one=claim(contrast("strong", "weak"))).iloc[0]
-    assert row["verdict"] == "inconclusive"
+    assert row["verdict"] == "untested"
     assert row["reason"].startswith("one seed cannot tell")
     assert row["p_examples"] < 0.01
 
@@ -186,32 +192,39 @@ def test_another_judge_and_a_held_out_one(rows, points, headlines, evaluated) ->
         evaluated, one=claim({k: v for k, v in asked.items() if k != "judge"})
     ).iloc[0]
     assert by_other["effect"] != by_gpt4["effect"]
-    assert by_other["quantity"] == "instruction_following by judge held_out"
+    # By its own name, under which the trace of a claim finds its scores.
+    assert by_other["quantity"] == "instruction_following by judge other"
     nobody = Evaluated(Panels(rows, points), headlines)
-    assert "names no judge" in results_of(nobody, one=claim(asked)).iloc[0]["reason"]
+    hole = results_of(nobody, one=claim(asked)).iloc[0]
+    assert "names no judge" in hole["reason"]
+    assert hole["quantity"] == "instruction_following by judge held_out"
 
 
-def failures(annotator: str, wrong: int, paraphrase: int) -> pd.DataFrame:
-    labels = {"wrong_span": wrong, "paraphrase_of_gold": paraphrase}
+def failures(annotator: str, wrong: int, paraphrase: int, run: str = "weak") -> pd.DataFrame:
+    """Return one person's labels of the failures of a run, which are others under each seed."""
+    labels = ["wrong_span"] * wrong + ["paraphrase_of_gold"] * paraphrase
     return pd.DataFrame(
-        {"run": "weak", "seed": seed, "checkpoint": "best", "annotator": annotator, "label": label}
-        | {"n": n}
+        {"run": run, "seed": seed, "checkpoint": "best", "annotator": annotator, "label": label}
+        | {"item": f"{run} {seed} {number}"}
         for seed in SEEDS
-        for label, n in labels.items()
+        for number, label in enumerate(labels)
     )
 
 
+def label_claim(run: str) -> dict:
+    labels = {"of": ["wrong_span"], "minus": ["paraphrase_of_gold"]}
+    return claim({"labels": labels, "of": {"run": run, "checkpoint": "best"}, "expect": "higher"})
+
+
 def labelled(rows, points, headlines, table: pd.DataFrame) -> pd.Series:
-    spec = {"of": ["wrong_span"], "minus": ["paraphrase_of_gold"]}
-    asked = {"labels": spec, "of": {"run": "weak", "checkpoint": "best"}, "expect": "higher"}
     evaluated = Evaluated(Panels(rows, points), headlines, failures=table)
-    return results_of(evaluated, one=claim(asked)).iloc[0]
+    return results_of(evaluated, one=label_claim("weak")).iloc[0]
 
 
 def test_labels_of_people_decide_and_guesses_do_not(rows, points, headlines) -> None:
     guesses = labelled(rows, points, headlines, failures("machine", 20, 5))
     assert guesses["effect"] == pytest.approx(0.6)
-    assert guesses["verdict"] == "inconclusive"
+    assert guesses["verdict"] == "untested"
     assert "no finding" in guesses["reason"]
     both = pd.concat([failures("machine", 5, 20), failures("anna", 20, 5)])
     people = labelled(rows, points, headlines, both)
@@ -223,7 +236,40 @@ def test_labels_of_people_decide_and_guesses_do_not(rows, points, headlines) -> 
     assert people["high"] - people["low"] == pytest.approx(2 * 1.99 * error, rel=0.15)
 
 
-def test_a_change_of_length_alone_is_told_from_one_of_scores(points, headlines) -> None:
+def test_more_people_are_no_more_failures(rows, points, headlines) -> None:
+    """A failure counts once, with the mean of what its annotators say."""
+    anna = failures("anna", 14, 11)
+    agreed = pd.concat([anna, anna.assign(annotator="bob"), anna.assign(annotator="cy")])
+    columns = ["n", "effect", "low", "high", "p", "p_examples"]
+    alone, together = (labelled(rows, points, headlines, table) for table in (anna, agreed))
+    assert together[columns].tolist() == alone[columns].tolist() and alone["n"] == 25
+    # Bob saw no failure but wrong spans: those on which the two disagree are worth nothing.
+    bob = failures("bob", 25, 0)
+    split = labelled(rows, points, headlines, pd.concat([anna, bob]))
+    assert split["effect"] == pytest.approx(14 / 25) and split["n"] == 25
+    # He may have labelled some failures only, or others than she.
+    for table in (anna[:40], anna[40:]):
+        part = bob.loc[table.index]
+        some = labelled(rows, points, headlines, pd.concat([anna.drop(table.index), part]))
+        assert some["n"] == 25
+
+
+@pytest.mark.parametrize("wrong", [40, 20])
+def test_labels_of_two_systems_are_of_different_failures(rows, points, headlines, wrong) -> None:
+    table = pd.concat([failures("anna", 20, 5), failures("anna", wrong, 5, "strong")])
+    evaluated = Evaluated(Panels(rows, points), headlines, failures=table)
+    both = results_of(evaluated, weak=label_claim("weak"), strong=label_claim("strong"))
+    alone = results_of(evaluated, weak=label_claim("weak"))
+    assert both.loc[("weak", 1), "low"] == alone.loc[("weak", 1), "low"]
+    assert both.loc[("strong", 1), "effect"] == pytest.approx((wrong - 5) / (wrong + 5))
+    # Equal labels, but other failures: the draws are others and so are the intervals' ends.
+    ends = ["low", "high"]
+    assert both.loc[("weak", 1), ends].tolist() != both.loc[("strong", 1), ends].tolist()
+
+
+def test_a_change_of_length_alone_is_told_from_one_of_scores(
+    points, headlines, monkeypatch
+) -> None:
     """At equal length the true change of 0.3 is left, though answers are three times as long."""
     rows = make_rows(n=200, longer=1.5)
     split = length_split(Panels(rows, points), "strong", COLUMNS["faithfulness"], headlines)
@@ -235,9 +281,8 @@ def test_a_change_of_length_alone_is_told_from_one_of_scores(points, headlines) 
     scored = rows["metric"].isin(["span_coverage", "summac_zs_entailment"])
     keys = pd.MultiIndex.from_frame(rows.loc[scored, ["run", "seed", "example_id"]])
     rows.loc[scored, "value"] = (1 / lengths.reindex(keys)).to_numpy()
-    split = length_split(
-        Panels(rows, points), "strong", COLUMNS["faithfulness"], headlines, bins=12
-    )
+    monkeypatch.setattr(length_splits, "BINS", 12)  # narrow ones hold answers of like length
+    split = length_split(Panels(rows, points), "strong", COLUMNS["faithfulness"], headlines)
     raw = split.all_lengths("best").mean - split.all_lengths("start").mean
     assert raw < -0.03
     assert abs(split.at_equal_length("best").mean) < 0.35 * abs(raw)
@@ -258,7 +303,71 @@ def test_the_length_split_table(rows, points, headlines, tmp_path) -> None:
     assert (equal["n"], equal["n_failed"]) == (raw["n"], raw["n_failed"])
 
 
+def test_a_pipeline_need_not_be_evaluated_at_last(rows, points, headlines) -> None:
+    panels = Panels(rows, points[points["checkpoint"] != "last"])
+    spec = {"label": "CD→IF", "run": "strong", "length_split": "faithfulness_abstractive"}
+    for make in (length_split_table, tradeoff_table):
+        table = make(panels, {"cd-to-if": spec}, headlines, QUICK)
+        assert list(dict.fromkeys(table["checkpoint"])) == ["start", "best"]
+        assert not table["note"].str.contains("not evaluated", na=False).any()
+    sides = {at: {"run": "strong", "checkpoint": at} for at in ("start", "best", "last")}
+    asked = contrast("strong", "strong", equal_length=True) | {"minus": sides["start"]}
+    table = results_of(Evaluated(panels, headlines), best=claim(asked),
+                       last=claim(asked | {"of": sides["last"]}))  # fmt: skip
+    assert table.loc[("best", 1), "verdict"] == "supported"
+    assert table.loc[("last", 1), "reason"] == "strong is not evaluated at last"
+
+
 def test_a_split_without_scores_is_a_hole(rows, points, headlines) -> None:
     spec = {"label": "CD→IF", "run": "nobody", "length_split": "faithfulness_abstractive"}
     table = length_split_table(Panels(rows, points), {"cd-to-if": spec}, headlines, QUICK)
     assert table["note"].tolist() == ["nobody is not evaluated at start"]
+
+
+def test_a_split_leaves_a_seed_out_that_lacks_scores_of_a_test_set(rows, points, headlines) -> None:
+    lost = (rows["run"] == "strong") & (rows["seed"] == 2) & (rows["metric"] == "span_coverage")
+    spec = {"label": "CD→IF", "run": "strong", "length_split": "faithfulness"}
+    panels = Panels(rows[~lost], points)
+    table = length_split_table(panels, {"cd-to-if": spec}, headlines, QUICK)
+    whole = table[(table["bin"] == "all") & (table["quantity"] == "score")].set_index("checkpoint")
+    assert whole["n_seeds"].to_dict() == {"start": 3, "best": 2, "last": 2}
+    assert whole["note"].dropna().to_dict() == dict.fromkeys(
+        ("best", "last"), "no scores of seed 2"
+    )
+    with pytest.raises(InputError, match="no scores of seed 2"):
+        refuse_holes(without_bins(table), "length_split", strict=True)
+
+
+def test_a_length_that_no_answer_has_is_no_hole(rows, points, headlines) -> None:
+    """Answers after the second stage are so long that some bins have none of them."""
+    spec = {"label": "CD→IF", "run": "strong", "length_split": "faithfulness"}
+    panels = Panels(make_rows(longer=20.0), points)
+    table = length_split_table(panels, {"cd-to-if": spec}, headlines, QUICK)
+    assert "no output counts" in table["note"].tolist()
+    refuse_holes(without_bins(table), "length_split", strict=True)
+    refuse_holes(without_bins(pd.DataFrame()), "length_split", strict=True)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_the_job_of_the_pipelines_stops_at_a_hole_where_it_should(
+    rows, points, tmp_path, strict
+) -> None:
+    write_table(rows, tmp_path / "scores.parquet", "example_score")
+    arguments = {
+        "scores": tmp_path / "scores.parquet",
+        "table": tmp_path / "tradeoff.csv",
+        "length_split": tmp_path / "length_split.csv",
+        "tradeoffs": {"p": {"label": "p", "run": "strong", "length_split": "faithfulness"}},
+        "points": points.to_dict("records"),
+        "faithfulness": {"extractive_qa": "span_coverage", "summarization": "summac_zs_entailment"},
+        "task": {"extractive_qa": "exact_match", "summarization": "rouge_l"},
+        "judge": "gpt-4",
+        "bootstrap": {"draws": 100},
+        "strict": strict,
+    }
+    if strict:  # no test set of these is unseen
+        with pytest.raises(InputError, match="tradeoff has .* rows with holes"):
+            tabulate_tradeoffs.main(**arguments)
+    else:
+        tabulate_tradeoffs.main(**arguments)
+        assert len(read_table(tmp_path / "tradeoff.csv", "tradeoff"))

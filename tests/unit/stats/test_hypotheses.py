@@ -11,6 +11,7 @@ from reset_tuning.stats.bootstrap import Spread, spread
 from reset_tuning.stats.hypotheses import (
     Evidence,
     all_of,
+    critical_distance,
     holm,
     minimum_detectable_effect,
     verdict,
@@ -129,13 +130,23 @@ def test_the_detectable_effect_is_that_of_statsmodels(degrees) -> None:
     size = TTestPower().solve_power(nobs=degrees + 1, alpha=0.05, power=0.8)
     expected = size * np.sqrt(degrees + 1) * 0.01
     seeds_alone = Spread(1e-4, 0.0, 0.0, degrees, np.inf)
-    assert minimum_detectable_effect(seeds_alone) == pytest.approx(expected, rel=1e-3)
+    assert minimum_detectable_effect(seeds_alone, 0.95, 0.8) == pytest.approx(expected, rel=1e-3)
 
 
 def test_with_many_degrees_the_detectable_effect_is_normal() -> None:
     expected = 0.01 * (norm.ppf(0.975) + norm.ppf(0.8))
-    assert minimum_detectable_effect(known_spread(0.0, 1e-4, 1e6)) == pytest.approx(expected)
-    assert minimum_detectable_effect(known_spread(0.0, 1e-4, 9e3)) == pytest.approx(
+    assert minimum_detectable_effect(known_spread(0.0, 1e-4, 1e6), 0.95, 0.8) == pytest.approx(
+        expected
+    )
+    assert minimum_detectable_effect(known_spread(0.0, 1e-4, 9e3), 0.95, 0.8) == pytest.approx(
         expected, rel=1e-3
     )
-    assert minimum_detectable_effect(known_spread(0.0, 0.0, np.inf)) == 0
+    assert minimum_detectable_effect(known_spread(0.0, 0.0, np.inf), 0.95, 0.8) == 0
+
+
+@pytest.mark.parametrize("rest", [0.0, 1e-18])
+def test_seeds_that_agree_exactly_leave_the_tests_own_distance(rest: float) -> None:
+    """All is interaction then, but for rounding: the noncentral t's search did not end."""
+    agreed = Spread(0.0, 0.01 + rest, 0.01, 2, 72)
+    found = minimum_detectable_effect(agreed, 0.95, 0.8)
+    assert found == pytest.approx(critical_distance(0.05, agreed)) and found > 0

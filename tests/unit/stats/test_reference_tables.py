@@ -150,4 +150,12 @@ def test_tables_are_written_for_people(tmp_path: Path) -> None:
     source = to_latex(blocks, "Main table")
     assert r"\textit{bioasq}" in source
     assert r"0.500 $\pm$ 0.010 [0.400, 0.600]" in source
+    numbers = {"mean": "0.5", "sd": "", "low": "", "high": "", "note": ""}
+    changes = dict.fromkeys(("change_vs_start", "change_sd", "change_low", "change_high"), "")
+    stages = [
+        {"label": "CD→IF", "metric": "task", "checkpoint": at} | numbers | changes
+        for at in ("start", "best")  # the run is not evaluated at last
+    ]
+    (block,) = blocks_of("tradeoff", stages, [])
+    assert block.rows == [["task", "0.500", "0.500", "–", "–"]]
     assert to_markdown(blocks_of("claims", [], []), "Claims").count("no rows") == 1

@@ -273,6 +273,34 @@ def test_a_change_is_paired_by_seed(experiment, seen, point, headlines) -> None:
     assert best["change_high"] == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize(
+    ("metric", "lowest", "values"),
+    [
+        ("instruction_following", 0, (0.99, 0.9, 0.6)),
+        ("instruction_following_rating_over_ten", 0, (0.99, 0.9, 0.6)),
+        ("supported_by_a_classifier", 0, (0.99, 0.9, 0.6)),
+        ("summac_zs", -1, (0.99, 0.5, 0.2)),
+        ("summac_zs", -1, (-0.99, -0.5, -0.2)),
+    ],
+)
+def test_an_interval_ends_where_the_metric_does(point, metric, lowest, values) -> None:
+    seeds = range(1, len(values) + 1)
+    identity = {"run": "mtl", "checkpoint": "best", "dataset": "d", "kind": "instruction"}
+    identity |= {"role": "seen", "metric": metric, "scorer": "s", "status": "ok"}
+    rows = [
+        identity | {"seed": seed, "example_id": f"e{index}", "value": value}
+        for seed, value in zip(seeds, values, strict=True)
+        for index in range(20)
+    ]
+    points = point_frame([point("mtl", seed, "best") for seed in seeds])
+    cell = cells_table(Panels(pd.DataFrame(rows), points), QUICK).iloc[0]
+    wide = 3 * cell["sd"] / 3**0.5  # an interval of three seeds is wider than this
+    assert cell["low"] <= max(lowest, cell["mean"] - wide)
+    assert cell["low"] >= lowest
+    assert cell["high"] >= min(1, cell["mean"] + wide)
+    assert cell["high"] <= 1
+
+
 def test_a_point_with_two_sources_is_refused(point) -> None:
     rows = [point("mtl", 1, "best"), point("mtl", 1, "best", ("mtl", 2, "best"))]
     with pytest.raises(InputError, match="two sources"):
