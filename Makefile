@@ -39,8 +39,9 @@ mini: .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-test.lock
 	touch $@
 
+# Two processes: one computes while SLURM's tests, in the other, mostly wait.
 test: .venv/installed-test
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --no-loadscope-reorder
 
 bench: .venv/installed-test
 	$(BIN)/pytest tests/bench --benchmarks --capture=no

@@ -30,6 +30,9 @@ def training_memory(wildcards, attempt):
         parameters = ModelSizes(config["models"], {}).parameters(model)
     except OSError:  # a model's file is missing, which the plan tells better
         parameters = 7e9
+    except InputError as error:
+        key = "path" if "path" in config["models"][model] else "hub"
+        raise WorkflowError(f"config: models.{model}.{key}: {error}.") from None
     nodes = asked_gpus().get("train", {}).get("nodes", 1)
     return grown(training_memory_mb(parameters, 8, nodes), attempt, MAX_MEMORY_MB)
 

@@ -9,19 +9,23 @@ import threading
 from dataclasses import asdict
 from pathlib import Path
 
+import snakemake.workflow
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.persistence.file import FilePersistence
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from reset_tuning.config import normalise
+from reset_tuning.config import normalise, reorder
 from reset_tuning.data.fetch import local_files
 from reset_tuning.data.readers import check_formats
 from reset_tuning.errors import InputError
 from reset_tuning.experiment import MODEL_FILES, Experiment, Weights
-from reset_tuning.files import is_of_tokenizer, model_files_in, read_yaml
+from reset_tuning.files import is_folder, is_of_tokenizer, model_files_in, read_yaml
+from reset_tuning.locks import with_own_locks
 from reset_tuning.planning.jobs import record_jobs
 from reset_tuning.planning.models import ModelSizes
+from reset_tuning.planning.work import JUDGE_RULES
 from reset_tuning.slurm import (
     check_no_second_writer,
     comment_of,
@@ -33,10 +37,15 @@ from reset_tuning.slurm import (
 from reset_tuning.stats.deviations import deviation_rows
 
 record_jobs(logger)
+snakemake.workflow.FilePersistence = with_own_locks(FilePersistence)
 # With the nulls that take keys away: what the dry run of a plan is given.
 GIVEN = copy.deepcopy(config)
 normalise(config)
 try:
+    for file in dict.fromkeys(map(Path, workflow.configfiles)):
+        if file.suffix in (".yaml", ".yml"):  # of which Snakemake takes the last of two equal keys
+            read_yaml(file)
+    reorder(config, read_yaml(Path(workflow.basedir) / "config.yaml"))
     experiment = Experiment(config)
     check_formats({name: (d["kind"], d["format"]) for name, d in experiment.datasets.items()})
 except InputError as error:
@@ -81,16 +90,25 @@ def resource(path):
     return read_yaml(Path(workflow.basedir) / "resources" / path)
 
 
-# Resources of trainings: a flag is 0 or 1 there.
-LAUNCH = {
-    name: int(value) if isinstance(value, bool) else value
-    for name, value in config["launch"].items()
-}
+def as_resource(value):
+    """Return a setting as a resource: a flag is 0 or 1 there, and a fraction text, else rounded."""
+    if isinstance(value, float):
+        return str(value)
+    return int(value) if isinstance(value, bool) else value
+
+
+# Resources of trainings.
+LAUNCH = {name: as_resource(value) for name, value in config["launch"].items()}
 TEMPLATE = resource(f"prompts/{config['prompt']['template']}.yaml")
 TASK_ENTRIES = resource("prompts/tasks.yaml")
 TASK_TEXTS = {name: entry["text"] for name, entry in TASK_ENTRIES.items()}
 TASKS = {dataset: TASK_TEXTS[task] for dataset, task in experiment.tasks().items()}
 TEST_TASKS = {name: TASKS[name] for name in experiment.datasets_with("test") if name in TASKS}
+
+
+def in_results(path):
+    """Return a path below the experiment's results, where params need it written out."""
+    return f"results/{config['experiment']}/{path}"
 
 
 def model_files(model):

@@ -67,6 +67,12 @@ rule build_mixture:
         train="<results>/mixtures/{mixture}/train.parquet",
         validation="<results>/mixtures/{mixture}/validation.parquet",
         ledger="<results>/mixtures/{mixture}/ledger.csv",
+        duplicates=report(
+            "<results>/mixtures/{mixture}/duplicates.csv",
+            caption="../report/duplicates.rst",
+            category="Data",
+            labels={"what": "repeated instructions of mixture {mixture}", "as": "CSV"},
+        ),
     log:
         "<logs>/build_mixture/{mixture}.log",
     benchmark:

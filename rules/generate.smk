@@ -34,7 +34,7 @@ rule generate_outputs:
         tasks=TEST_TASKS,
         max_length=config["prompt"]["max_length"],
         backend=GENERATION_BACKEND,
-        sidecar=f"results/{config['experiment']}/sidecars/outputs",
+        sidecar=in_results("sidecars/outputs"),
     script:
         "../scripts/generate_outputs.py"
 
@@ -70,6 +70,6 @@ rule sample_outputs:
         attention=lambda wildcards: root_model(wildcards)["attention"],
         max_length=config["prompt"]["max_length"],
         backend=GENERATION_BACKEND,
-        sidecar=f"results/{config['experiment']}/sidecars/outputs",
+        sidecar=in_results("sidecars/outputs"),
     script:
         "../scripts/sample_outputs.py"

@@ -198,6 +198,7 @@ rule tabulate_tradeoffs:
         task=config["task"],
         judge=config["evaluation"]["judge"],
         bootstrap=BOOTSTRAP,
+        strict=config["statistics"]["strict"],
     script:
         "../scripts/tabulate_tradeoffs.py"
 
@@ -233,7 +234,7 @@ rule tabulate_claims:
     """Test the claims of the config: effects with intervals, adjusted p-values, verdicts."""
     input:
         scores=["<results>/metrics/example_scores.parquet"],
-        failures="<results>/metrics/failure_modes.csv",
+        failures="<results>/labels/failures.labelled.csv",
     output:
         table=report(
             "<results>/metrics/claims.csv",
@@ -286,7 +287,7 @@ use rule tabulate_claims as tabulate_robustness with:
             "<results>/metrics/example_scores.parquet",
             "<results>/metrics/robustness_example_scores.parquet",
         ],
-        failures="<results>/metrics/failure_modes.csv",
+        failures="<results>/labels/failures.labelled.csv",
     output:
         table="<results>/metrics/robustness_claims.csv",
     log:

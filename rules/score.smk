@@ -64,7 +64,7 @@ use rule score_outputs as score_entailment with:
     params:
         metric="{metric}",
         spec=metric_spec,
-        sidecar=f"results/{config['experiment']}/sidecars/scores",
+        sidecar=in_results("sidecars/scores"),
 
 
 use rule score_entailment as score_pool_entailment with:
@@ -131,6 +131,7 @@ rule tabulate_failures:
             category="Main results",
             labels={"what": "why extractive answers fail", "as": "CSV"},
         ),
+        labels="<results>/labels/failures.labelled.csv",
     log:
         "<logs>/tabulate_failures.log",
     benchmark:

@@ -41,8 +41,9 @@ rule select_samples:
 rule tabulate_what_if:
     """Choose again from the stored pools under other weights, judges and metrics, without a call."""
     input:
-        pools=what_if_pools(),
-        scores=what_if_scores(),
+        pools=lambda wildcards: what_if_pools(),
+        scores=lambda wildcards: what_if_scores(),
+        tokenizer_files=lambda wildcards: what_if_tokenizer_files(),
     output:
         changes=report(
             "<results>/metrics/what_if.csv",
@@ -63,8 +64,9 @@ rule tabulate_what_if:
         mem_mb=8000,
         runtime=60,
     params:
-        selections=what_if_selections(),
+        selections=lambda wildcards: what_if_selections(),
         faithfulness=config["faithfulness"],
         task=config["task"],
+        max_length=config["prompt"]["max_length"],
     script:
         "../scripts/tabulate_what_if.py"

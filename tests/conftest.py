@@ -3,8 +3,14 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from helpers import ROOT, copy_tree
+
+settings.register_profile("untimed", deadline=None)  # a loaded machine is no failure
+settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -15,6 +21,24 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leave the benchmarks out of a plain run: they measure, they do not judge."""
     is_bench = "bench" in collection_path.relative_to(ROOT).parts
     return True if is_bench and not config.getoption("--benchmarks") else None
+
+
+class _ByWhatTheyShare(LoadScopeScheduling):
+    """Tests of two processes by file, but all that share a costly fixture in one of them.
+
+    The end-to-end tests have one run of the miniature, those of SLURM one cluster. (Marks of
+    pytest-xdist's own for this, `loadgroup`, have no effect in its 3.8 under pytest 9.2.)
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        folder = file.split("/")[1]
+        return folder if folder in ("e2e", "slurm") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Divide the tests as above; asked by pytest-xdist where there are several processes."""
+    return _ByWhatTheyShare(config, log)
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from reset_tuning.config import KINDS, Config, check_config
+from reset_tuning.config import KINDS, TRAINING_RULES, Config, scores_of
+from reset_tuning.config_checks import check_config
 from reset_tuning.errors import InputError
 
 UNTRAINED_SEED = 0
-TRAINING_RULES = ("seen_in_training", "near_duplicate_of_training")
 CHECKPOINTS = ("start", "best", "last")
 _SOURCE_KEYS = {
     "hub": ("type", "id", "revision", "files", "licence", "access"),
@@ -158,10 +158,7 @@ class Experiment:
 
     def mixture_spec(self, mixture: str) -> dict[str, Any]:
         """Return what decides the content of a mixture besides its files and its tokenizer."""
-        spec = dict(self.mixtures[mixture])
-        if spec["near_duplicates"] == "drop":
-            spec["similarity"] = self.config["near_duplicates"]
-        return spec
+        return self.mixtures[mixture] | {"similarity": self.config["near_duplicates"]}
 
     def mixture_datasets(self, mixture: str) -> list[str]:
         """Return the datasets of a mixture, in the order of its sets."""
@@ -310,8 +307,15 @@ class Experiment:
         return [*self.evaluation_judges(), *self.config["metrics"]]
 
     def pool_scorers(self, selection: str) -> list[str]:
-        """Return the score files that a selection reads for its pool."""
+        """Return the score files of a selection's pool, those of metrics it does not use too."""
         return [self.config["selections"][selection]["judge"], *self.config["metrics"]]
+
+    def selection_scorers(self, selection: str) -> list[str]:
+        """Return the score files that a selection chooses by: another metric changes no choice."""
+        used = {*self.config["faithfulness"].values(), *self.config["task"].values()}
+        metrics = self.config["metrics"].items()
+        chosen = [name for name, entry in metrics if used.intersection(scores_of(entry))]
+        return [self.config["selections"][selection]["judge"], *chosen]
 
     def pool_judges(self, run: str, decoding: str) -> list[str]:
         """Return the judges of one pool: those of all selections that choose from it."""

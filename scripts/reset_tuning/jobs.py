@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,10 @@ _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 gc.set_threshold(100_000)
 
 # What the numerical libraries read at import: a job uses the threads that its rule was given.
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_THREAD_VARIABLES = (
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+    "RAYON_NUM_THREADS",  # of the tokenizers and the search for near-duplicates
+)
 
 
 def configure_logging(log: Path | None) -> None:
@@ -42,9 +45,9 @@ def run(main: Callable[..., None], snakemake: Any) -> None:
     """Call `main` with the rule's named inputs, outputs and params, and end the process well.
 
     Files arrive as Path, lists of files as list[Path]. `threads` and named resources are passed
-    when `main` takes them: they set how fast a job runs, so they must not be params, whose
-    changes would rebuild what they cannot change. An InputError is one sentence in the log and
-    exit code 1; anything else keeps its traceback.
+    when `main` takes them, or all of them together as `resources`: they set how fast a job runs,
+    so they must not be params, whose changes would rebuild what they cannot change. An InputError
+    is one sentence in the log and exit code 1; anything else keeps its traceback.
     """
     log = Path(snakemake.log[0]) if snakemake.log else None
     configure_logging(log)
@@ -55,8 +58,9 @@ def run(main: Callable[..., None], snakemake: Any) -> None:
     arguments = _paths(snakemake.input) | _paths(snakemake.output) | dict(snakemake.params.items())
     resources = dict(snakemake.resources.items()) | {"threads": snakemake.threads}
     resources["gpu"] = gpus_of(resources)
+    offered = resources | {"resources": resources}
     wanted = inspect.signature(main).parameters
-    arguments |= {name: value for name, value in resources.items() if name in wanted}
+    arguments |= {name: value for name, value in offered.items() if name in wanted}
     try:
         main(**arguments)
         if log and (share := known_share()) is not None:
@@ -111,6 +115,15 @@ def _store(path: Path, record: Mapping[str, Any]) -> None:
             temporary.write_text(json.dumps(record, indent=1, default=str) + "\n")
     except OSError as error:
         logging.warning("%s cannot be stored (%s)", path, error.strerror)
+
+
+def listed(files: Path | Sequence[Path]) -> list[Path]:
+    """Return a rule's files as a list: of one alone, Snakemake gives no list.
+
+    >>> listed(Path("a.parquet"))
+    [PosixPath('a.parquet')]
+    """
+    return [files] if isinstance(files, Path) else list(files)
 
 
 def _paths(files: Any) -> dict[str, Path | list[Path]]:

@@ -156,7 +156,10 @@ def read_table(path: Path, name: str) -> pd.DataFrame:
     table_schema(name)  # an unknown name is said first
     try:
         frame = _read_csv(path, name) if path.suffix == ".csv" else pq.read_table(path).to_pandas()
-    except (OSError, pa.ArrowInvalid, pd.errors.ParserError) as error:
+    except (
+        *(OSError, UnicodeDecodeError, pa.ArrowInvalid),
+        *(pd.errors.ParserError, pd.errors.EmptyDataError),
+    ) as error:
         raise _unreadable(path, name, error) from error
     return _declared(frame, path, name)
 
@@ -197,10 +200,20 @@ def _declared(
 
 
 def _read_csv(path: Path, name: str) -> pd.DataFrame:
-    """Read a CSV file whose declared texts stay texts, also where all of them look like numbers."""
+    """Read a CSV file whose declared texts stay texts, also where they read "1", "None" or "NA".
+
+    An empty one is a null where the column may hold nulls.
+    """
     columns = _declarations()[name]["columns"]
-    texts = {column: str for column, spec in columns.items() if spec["type"] == "string"}
-    return pd.read_csv(path, dtype=texts)
+    header = pd.read_csv(path, nrows=0).columns
+    declared = [column for column in header if columns.get(column, {}).get("type") == "string"]
+    # Read by themselves: what stands for a null among the numbers does not do so among the texts.
+    texts = pd.read_csv(path, usecols=declared, dtype=str, keep_default_na=False)
+    for column in texts:
+        if columns[column].get("nullable"):
+            texts[column] = texts[column].mask(texts[column] == "")
+    others = pd.read_csv(path, usecols=header.difference(declared))
+    return pd.concat([texts, others], axis="columns")[list(header)]
 
 
 def _listed(value: Any) -> list[Any] | None:

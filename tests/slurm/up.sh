@@ -40,7 +40,8 @@ done
 echo "CgroupAutomount=no" >"$folder/cgroup.conf"
 
 # cred_expire is what a requeued job waits for before it starts again (5 is the least that SLURM takes);
-# KillWait what a job has between SIGTERM and SIGKILL. MinJobAge keeps ended jobs visible to squeue.
+# KillWait what a job has between SIGTERM and SIGKILL. For MinJobAge ended jobs stay known: to
+# Snakemake's squeue, and to tests that look for jobs of many minutes ago.
 cat >"$folder/slurm.conf" <<CONF
 ClusterName=reset-tests
 SlurmctldHost=$host(127.0.0.1)
@@ -68,7 +69,7 @@ GresTypes=gpu
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 JobCompType=jobcomp/none
-MinJobAge=600
+MinJobAge=36000
 KillWait=5
 MessageTimeout=10
 TCPTimeout=2

@@ -50,6 +50,12 @@ def test_a_tokenizer_without_tokenizer_json_can_be_read_wherever_one_is() -> Non
         assert {"sentencepiece", "protobuf"} <= packages_of(environment), rule
 
 
+def test_raw_parquet_can_be_read_where_splits_are_prepared() -> None:
+    """The miniature has none, so no run of it shows what reading it imports."""
+    _, environment = rule_environments()["prepare_split"]
+    assert "datasets" in packages_of(environment)
+
+
 def test_every_rule_with_a_script_names_an_environment() -> None:
     used = rule_environments()
     assert used["train"] == ("launch_training.py", "train")

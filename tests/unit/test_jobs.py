@@ -1,6 +1,7 @@
 """The frame around every script: what it hands to it, and what a job leaves in its record."""
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,3 +44,29 @@ def test_a_job_of_several_nodes_is_told_all_its_gpus() -> None:
     none = {name: {} for name in ("input", "output", "params")}
     jobs.run(main, SimpleNamespace(**none, resources=resources, threads=1, log=[], rule="train"))
     assert told == {"gpu": 16, "nodes": 2}
+
+
+def test_a_job_uses_the_threads_of_its_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the tokenizers and of the near-duplicate search too, which take every core."""
+    names = ("OMP_NUM_THREADS", "RAYON_NUM_THREADS")
+    for name in names:
+        monkeypatch.setenv(name, "7")
+    none = {name: {} for name in ("input", "output", "params", "resources")}
+    found = {}
+    job = SimpleNamespace(**none, threads=3, log=[], rule="prepare_split")
+    jobs.run(lambda: found.update({name: os.environ[name] for name in names}), job)
+    assert set(found.values()) == {"3"}
+
+
+def test_one_file_of_a_rule_is_listed_like_several() -> None:
+    assert jobs.listed(Path("a")) == [Path("a")]
+    assert jobs.listed((Path("a"), Path("b"))) == [Path("a"), Path("b")] and jobs.listed(()) == []
+
+
+def test_a_job_may_take_all_its_resources_together() -> None:
+    told = {}
+    resources = {"mode": "live", "gpu": 1}
+    none = {name: {} for name in ("input", "output", "params")}
+    job = SimpleNamespace(**none, resources=resources, threads=2, log=[], rule="query_judge")
+    jobs.run(lambda *, resources: told.update(resources), job)
+    assert told == {"mode": "live", "gpu": 1, "threads": 2}

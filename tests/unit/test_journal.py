@@ -1,15 +1,19 @@
 """Journals and the sidecars kept in them: nothing finished is lost, and nothing is locked."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+from io import FileIO
 from pathlib import Path
 
 import pytest
 
 from helpers import ROOT
+from reset_tuning import journal
+from reset_tuning.errors import InputError
 from reset_tuning.journal import Journal, Sidecar
 
 RESULT = {"output": "bleu «red»\n2", "n_tokens": 4}
@@ -93,3 +97,35 @@ def test_a_killed_process_loses_nothing_that_it_appended(tmp_path: Path):
     assert done.returncode == -signal.SIGKILL
     numbers = [json.loads(line)["number"] for line in Journal(tmp_path).lines()]
     assert numbers == list(range(50))
+
+
+def test_after_a_full_disk_the_torn_file_is_left_and_a_new_one_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def tear(stream: FileIO, content: bytes) -> None:
+        stream.write(content[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Sidecar(tmp_path) as sidecar:
+        sidecar.add([("a", 1)])
+        with monkeypatch.context() as patched:
+            patched.setattr(journal, "_write_all", tear)
+            with pytest.raises(InputError, match="No space left on device.: make room"):
+                sidecar.add([("b", 2)])
+        sidecar.add([("c", 3)])  # room was made
+        assert [sidecar.get(key) for key in "abc"] == [1, None, 3]
+    assert len(list(tmp_path.iterdir())) == 2
+    assert [Sidecar(tmp_path).get(key) for key in "abc"] == [1, None, 3]
+
+
+def test_keys_that_share_a_digest_keep_their_own_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(journal, "_digest", lambda _: 7)
+    with Sidecar(tmp_path) as sidecar:
+        sidecar.add([("a", 1)])
+        assert sidecar.get("b") is None
+        sidecar.add([("b", 2)])
+        assert (sidecar.get("a"), sidecar.get("b")) == (1, 2)
+    again = Sidecar(tmp_path)
+    assert (again.get("a"), again.get("b"), again.get("c")) == (1, 2, None)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from helpers import ROOT
+from reset_tuning.planning.jobs import LARGEST_COMPARED, RERUN_TRIGGERS
 
 LOCK = dict(
     line.split("==")
@@ -91,7 +92,9 @@ def test_retries_stand_only_in_profiles_and_no_profile_is_loaded_unasked() -> No
     assert set(re.findall(r"retries: *(\S+)", rules)) == {"0"}
     assert not (ROOT / "profiles" / "default").exists()
     for profile in (ROOT / "profiles").glob("*/profile.yaml"):
-        assert yaml.safe_load(profile.read_text())["rerun-triggers"] == ["mtime", "params", "input"]
+        settings = yaml.safe_load(profile.read_text())
+        assert settings["rerun-triggers"] == list(RERUN_TRIGGERS) == ["mtime", "params", "input"]
+        assert settings["max-checksum-file-size"] == LARGEST_COMPARED
 
 
 def test_the_slurm_link_makes_the_literal_command_work() -> None:

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reset_tuning.errors import InputError
-from reset_tuning.tables import read_table, write_table
+from reset_tuning.tables import read_table, write_table, writing_table
 
 LEDGER = {
     "stage": ["prepare_split"] * 2,
@@ -82,3 +82,31 @@ def test_texts_of_a_csv_file_stay_texts_where_they_look_like_numbers(tmp_path) -
     assert (again["run"].iloc[0], again["seed_values"].iloc[0]) == ("1", "0.5")
     assert pd.isna(again["note"].iloc[0])
     write_table(again, path, "averages")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_texts_that_read_like_nulls_stay_texts(tmp_path: Path, suffix: str) -> None:
+    rows = pd.DataFrame(LEDGER | {"item": ["None", "null"], "split": ["NA", ""]})
+    path = tmp_path / f"ledger.{suffix}"
+    write_table(rows, path, "ledger")
+    again = read_table(path, "ledger")
+    assert set(again["item"]) == {"None", "null"} and set(again["split"]) == {"NA", ""}
+    write_table(again, path, "ledger")
+    assert read_table(path, "ledger").equals(again)
+
+
+def test_a_key_that_two_parts_share_is_refused(tmp_path: Path) -> None:
+    rows = pd.DataFrame(LEDGER)
+    path = tmp_path / "ledger.parquet"
+    twice = pytest.raises(InputError, match="out of order or twice")
+    with twice, writing_table(path, "ledger") as table:
+        table.write(rows)
+        table.write(rows[rows["step"] == 1])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00"])
+def test_a_csv_file_that_is_none_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "ledger.csv").write_bytes(content)
+    with pytest.raises(InputError, match="ledger.csv cannot be read as a ledger table"):
+        read_table(tmp_path / "ledger.csv", "ledger")

@@ -56,6 +56,14 @@ def test_one_gpu_runs_the_same_jobs(tree: Path, overlay: str) -> None:
     assert jobs == plan(tree)
 
 
+def test_a_fraction_of_a_minute_reaches_the_training(tree: Path) -> None:
+    """Snakemake rounds resources: half a minute would be 0, a state after every step."""
+    target = "results/paper/checkpoints/llama-cd/seed-1/best/model.safetensors"
+    done = run_snakemake(tree, "-n", target, "--config", "launch={resume_minutes: 0.5}")
+    assert done.returncode == 0, done.stdout
+    assert "resume_minutes=0.5" in done.stdout.split("rule train:")[1]
+
+
 @pytest.mark.parametrize(("name", "expected"), SINGLE_FILES.items())
 def test_one_file_plans_only_what_it_needs(tree: Path, name: str, expected: dict[str, int]) -> None:
     jobs = plan(tree, f"results/paper/{name}")

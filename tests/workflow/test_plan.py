@@ -93,6 +93,18 @@ def test_a_killed_run_can_be_planned(tmp_path: Path) -> None:
     assert plan(tree, "--config", f"plan={{target: {target}}}").loc["resolve_run", "jobs"] == 1
 
 
+def test_a_run_leaves_the_lock_of_one_beside_it(tmp_path: Path) -> None:
+    tree = copy_tree(tmp_path / "workflow")
+    lock = tree / ".snakemake" / "locks" / "0.output.lock"
+    lock.parent.mkdir(parents=True)
+    lock.write_text("results/paper/runs/vicuna-cd.json\n")
+    assert run_snakemake(tree, "results/paper/runs/mtl.json", "-c1").returncode == 0
+    assert [file.name for file in lock.parent.iterdir()] == [lock.name]
+    refused = run_snakemake(tree, "results/paper/runs/vicuna-cd.json", "-c1")
+    assert refused.returncode == 1 and "cannot be locked" in refused.stdout
+    assert run_snakemake(tree, "--unlock").returncode == 0 and not lock.exists()
+
+
 def test_nothing_depends_on_plan_or_preflight(tree: Path) -> None:
     jobs = planned_jobs(run_snakemake(tree, "-n", "all", "robustness").stdout)
     assert not {"plan", "preflight"} & set(jobs)

@@ -129,7 +129,8 @@ def test_several_nodes_are_asked_for_node_by_node(tree: Path) -> None:
 
 def local_rules(tree: Path) -> set[str]:
     """Return the rules that never become jobs of a cluster."""
-    text = "".join(path.read_text() for path in [tree / "Snakefile", *(tree / "rules").iterdir()])
+    files = [tree / "Snakefile", *(tree / "rules").glob("*.smk")]
+    text = "".join(path.read_text() for path in files)
     blocks = re.findall(r"^ *localrules:\n((?: +\w+,\n)+)", text, re.MULTILINE)
     return set(re.findall(r"\w+", "".join(blocks)))
 

@@ -41,6 +41,8 @@ def training_need(weight_bytes: float, parameters: float, tokens: float, n_state
 
 def resume_states(seconds: float, resume_minutes: float) -> int:
     """Return how many states lie on the disk at once: none in a training that ends before one."""
+    if not resume_minutes:  # one after every step
+        return MOST_STATES
     return min(MOST_STATES, int(seconds / (60 * resume_minutes)))
 
 

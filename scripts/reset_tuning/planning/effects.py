@@ -5,7 +5,8 @@ deviations of one example's score are assumptions (resources/planning/sources.ya
 there: the claims' own table (metrics/claims.csv) gives the effect that was detectable in the end.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from reset_tuning.planning.expectations import Expectations
@@ -35,6 +36,8 @@ def detectable_effects(
         "overall": list(sizes),
     }
     n_seeds = len(expectations.experiment.config["seeds"])
+    asked = expectations.experiment.config["statistics"]
+    found = partial(minimum_detectable_effect, level=asked["level"], power=asked["power"])
     return [
         {
             "quantity": quantity,
@@ -42,7 +45,7 @@ def detectable_effects(
             "n": round(sum(sizes[name] for name in names)),
             **_effects(
                 [(sizes[name], deviations["kinds"][kinds[name]]) for name in names],
-                deviations["seed"], deviations["correlation"], n_seeds,
+                deviations["seed"], deviations["correlation"], n_seeds, found,
             ),
         }
         for quantity, names in groups.items()
@@ -51,9 +54,13 @@ def detectable_effects(
 
 
 def _effects(
-    sets: Sequence[tuple[float, float]], seed_deviation: float, correlation: float, n_seeds: int
+    sets: Sequence[tuple[float, float]],
+    seed_deviation: float,
+    correlation: float,
+    n_seeds: int,
+    detectable: Callable[[Spread], float],
 ) -> dict[str, float | None]:
-    """Return the effects that are found in four of five cases at a level of 5 %, two-sided.
+    """Return the effects that are found in as many cases and at the level that the config asks for.
 
     paired: the same examples for both systems, these very weights. unpaired: other examples for
     each. over_seeds: between trainings, from the noise of the seeds alone; null for one seed.
@@ -62,13 +69,13 @@ def _effects(
     of_seeds = None
     if n_seeds > 1:
         between = 2 * seed_deviation**2 / n_seeds
-        of_seeds = minimum_detectable_effect(Spread(between, 0.0, 0.0, n_seeds - 1, _MANY))
+        of_seeds = detectable(Spread(between, 0.0, 0.0, n_seeds - 1, _MANY))
     return {
-        "paired": _of_examples(2 * (1 - correlation) * variance),
-        "unpaired": _of_examples(2 * variance),
+        "paired": detectable(_of_examples(2 * (1 - correlation) * variance)),
+        "unpaired": detectable(_of_examples(2 * variance)),
         "over_seeds": of_seeds,
     }
 
 
-def _of_examples(variance: float) -> float:
-    return minimum_detectable_effect(Spread(0.0, variance, 0.0, 0, _MANY))
+def _of_examples(variance: float) -> Spread:
+    return Spread(0.0, variance, 0.0, 0, _MANY)

@@ -20,7 +20,9 @@ from reset_tuning.slurm import gpus_of
 
 RECORD_VARIABLE = "RESET_RECORD_JOBS"
 _EVENT = "job_info"
-_RERUN_TRIGGERS = ("mtime", "params", "input")
+# What every profile says, so that a plan lists what a run would do.
+RERUN_TRIGGERS = ("mtime", "params", "input")
+LARGEST_COMPARED = "100MB"  # the largest file that is known again by its content
 _ERROR_LINES = 15
 
 
@@ -85,7 +87,8 @@ def dry_run(
         command = [
             *(sys.executable, "-m", "snakemake", *targets, "--dry-run", "--nocolor"),
             *("--snakefile", str(snakefile), "--configfile", str(configuration)),
-            *("--rerun-triggers", *_RERUN_TRIGGERS),
+            *("--rerun-triggers", *RERUN_TRIGGERS),
+            *("--max-checksum-file-size", LARGEST_COMPARED),
             "--rerun-incomplete",  # as every profile says: a plan is for a killed run as well
         ]
         if settings := [

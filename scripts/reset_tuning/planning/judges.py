@@ -8,7 +8,7 @@ from typing import Any
 from reset_tuning.data.prompts import INSTRUCTION_KIND
 from reset_tuning.judging.prices import Price, Usage
 from reset_tuning.judging.records import Records
-from reset_tuning.judging.replies import BATCH, LIVE
+from reset_tuning.judging.replies import BATCH, LIVE, is_asked_for
 from reset_tuning.judging.requests import JudgeRequest, build_request
 from reset_tuning.planning.expectations import (
     ASSUMED,
@@ -95,7 +95,9 @@ class JudgeCosts:
 
     def _exact(self, judge: str, requests: Mapping[str, JudgeRequest]) -> JudgeCost:
         """Return the cost of requests that are known word for word."""
-        records = Records(Path(self._config["paths"]["records"]), judge, requests.keys())
+        spec = self._config["judges"][judge]
+        folder = Path(self._config["paths"]["records"])
+        records = Records(folder, judge, requests.keys(), lambda model: is_asked_for(model, spec))
         records.refresh()
         known = records.replies.keys() | self._counted
         missing = [item for key, item in requests.items() if key not in known]

@@ -3,12 +3,13 @@
 import json
 import math
 import re
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from reset_tuning.errors import InputError
 from reset_tuning.files import weight_files
+from reset_tuning.planning.weights import check_old_format, read_header
 
 BYTES_OF = {"bfloat16": 2, "float32": 4}
 _SIZE = re.compile(r"(?:^|[-_.])(?:(\d+)x)?(\d+(?:\.\d+)?)([bm])(?:$|[-_.])", re.IGNORECASE)
@@ -23,7 +24,7 @@ class ModelSizes:
         self._known = known
 
     def parameters(self, model: str) -> float:
-        """Return the number of parameters of a model of the config."""
+        """Return the parameters of a model of the config; raise InputError for broken files."""
         entry = self._models[model]
         if "build" in entry:
             return _built(entry["build"])
@@ -37,7 +38,10 @@ class ModelSizes:
 
 
 def model_size(source: str) -> float:
-    """Return the parameters of a folder or of a hub model, which may be in this machine's cache."""
+    """Return the parameters of a folder or of a hub model, which may be in this machine's cache.
+
+    Raises InputError for files that are broken; each file of weights is looked at.
+    """
     folder = Path(source)
     return _size(folder if folder.is_dir() else cached_folder(source), source)
 
@@ -47,6 +51,8 @@ def _size(folder: Path | None, name: str) -> float:
     weights = weight_files(folder) if folder else []
     if weights and weights[0].suffix == ".safetensors":
         return sum(map(parameters_of, weights))
+    for path in weights:
+        check_old_format(path)
     if weights:
         return sum(path.stat().st_size for path in weights) / _bytes_of_values(weights[0].parent)
     return named_size(name) or _UNKNOWN_PARAMETERS
@@ -54,9 +60,36 @@ def _size(folder: Path | None, name: str) -> float:
 
 def _bytes_of_values(folder: Path) -> int:
     """Return how many bytes a model's files have for a parameter, of its configuration."""
-    config = json.loads((folder / "config.json").read_text())
+    config = _read_config(folder)
     # float32 is what transformers leaves unsaid.
     return 4 if config.get("dtype", config.get("torch_dtype", "float32")) == "float32" else 2
+
+
+def positions_of(folder: Path) -> int | None:
+    """Return how many tokens a model reads, of its configuration; None where that does not say."""
+    config = _read_config(folder)
+    text = config.get("text_config", config)
+    return text.get("max_position_embeddings", text.get("n_positions"))
+
+
+def check_positions(model: str, positions: int | None, max_length: int) -> None:
+    """Raise InputError for a model that reads less than a whole prompt with its response."""
+    if positions and positions < max_length:
+        raise InputError(
+            f"{model} has {positions} positions, fewer than prompt.max_length {max_length}: lower "
+            f"prompt.max_length to {positions}"
+        )
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{path} cannot be read as the configuration of a model")
+    return config
 
 
 def cached_folder(identifier: str) -> Path | None:
@@ -69,12 +102,7 @@ def cached_folder(identifier: str) -> Path | None:
 
 def parameters_of(weights: Path) -> float:
     """Return the number of values in a safetensors file, of its header alone."""
-    with weights.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(length))
-    return float(
-        sum(math.prod(item["shape"]) for name, item in header.items() if name != "__metadata__")
-    )
+    return float(sum(math.prod(tensor["shape"]) for tensor in read_header(weights).values()))
 
 
 def named_size(name: str) -> float | None:

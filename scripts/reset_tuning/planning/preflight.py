@@ -23,10 +23,17 @@ from urllib.parse import urlsplit
 
 from reset_tuning.errors import InputError
 from reset_tuning.experiment import Experiment
-from reset_tuning.files import model_files_in, weight_files
+from reset_tuning.files import is_folder, model_files_in, weight_files
 from reset_tuning.judging.server import endpoint_name, read_key
 from reset_tuning.planning.disk import MOST_STATES, training_need
-from reset_tuning.planning.models import BYTES_OF, ModelSizes, cached_folder, model_size
+from reset_tuning.planning.models import (
+    BYTES_OF,
+    ModelSizes,
+    cached_folder,
+    check_positions,
+    model_size,
+    positions_of,
+)
 from reset_tuning.planning.text import aligned
 
 OK, WARNING, FAILED = "ok", "warning", "FAILED"
@@ -129,11 +136,12 @@ def require_for_training(
 
     `gpus` are those of one node. Raises InputError when something is missing.
     """
-    dtype = json.loads(settings.read_text())["dtype"]
+    resolved = json.loads(settings.read_text())
+    dtype = resolved["dtype"]
     require(
         [
             *gpu_checks(visible_devices(), gpus, [dtype], cpu_ranks=cpu_ranks),
-            model_check("base", base),
+            model_check("base", base, resolved["max_length"]),
             version_check(TRAINING_PACKAGES),
             training_disk_check(output, model_size(base), dtype, held=_size_below(output)),
         ]
@@ -161,7 +169,7 @@ def _size_below(folder: Path) -> int:
     return sum(sizes.values())
 
 
-def require_for_server(model: str, *, gpus: int) -> None:
+def require_for_server(*, gpus: int) -> None:
     """Check what a judge's server needs that the job starts itself."""
     checks = gpu_checks(visible_devices(), gpus, [], cpu_ranks=0) if gpus else []
     require([*checks, version_check(["openai"])])
@@ -228,25 +236,40 @@ def disk_check(folder: Path, need: float, what: str) -> Check:
     return Check("disk", OK, text)
 
 
-def model_check(label: str, source: str) -> Check:
-    """Return whether the files of a model can be had: a folder, the hub's cache, or the hub."""
-    return _folder_check(label, source) if Path(source).is_dir() else _hub_check(label, source)
+def model_check(label: str, source: str, max_length: int = 0) -> Check:
+    """Return whether the files of a model can be had: a folder, the hub's cache, or the hub.
+
+    Where they are there, they must be whole, and of a model that reads `max_length` tokens.
+    """
+    check = _folder_check if is_folder(source) else _hub_check
+    return check(label, source, max_length)
 
 
-def _folder_check(label: str, folder: str) -> Check:
+def _folder_check(label: str, folder: str, max_length: int) -> Check:
     try:
         model_files_in(Path(folder))
     except InputError as error:
         return Check(label, FAILED, str(error))
-    return Check(label, OK, f"in {folder}")
+    return _files_check(label, folder, f"in {folder}", max_length)
 
 
-def _hub_check(label: str, identifier: str) -> Check:
+def _files_check(label: str, folder: str, found: str, max_length: int) -> Check:
+    """Return `found` when the files of a model are whole and it reads `max_length` tokens."""
+    try:
+        model_size(folder)
+        check_positions(folder, positions_of(Path(folder)), max_length)
+    except InputError as error:
+        return Check(label, FAILED, str(error))
+    return Check(label, OK, found)
+
+
+def _hub_check(label: str, identifier: str, max_length: int) -> Check:
     from huggingface_hub import HfApi, constants
 
     if folder := cached_folder(identifier):
         if weight_files(folder):
-            return Check(label, OK, f"{identifier} in the cache {constants.HF_HUB_CACHE}")
+            found = f"{identifier} in the cache {constants.HF_HUB_CACHE}"
+            return _files_check(label, str(folder), found, max_length)
         found = f"only parts of {identifier} are in the cache {constants.HF_HUB_CACHE}"
     else:
         found = f"{identifier} is not in the cache {constants.HF_HUB_CACHE}"
@@ -302,7 +325,7 @@ def _canonical(name: str) -> str:
     return name.strip().lower().replace("_", "-").replace(".", "-")
 
 
-# ---------------------------------------------------------------- judges and data
+# ---------------------------------------------------------------- endpoints and data
 
 
 def _answer_check(label: str, url: str, found: str) -> Check:
@@ -333,15 +356,22 @@ def answers(host: str) -> bool:
 
 def judge_check(judge: str, spec: Mapping[str, Any], environment: Mapping[str, str]) -> Check:
     """Return whether a judge can be asked: its key is there, or it needs none."""
-    label, variable = f"judge {judge}", spec.get("api_key_variable")
     if spec.get("mode") == "replay":
-        return Check(label, OK, "replayed from the records")
+        return Check(f"judge {judge}", OK, "replayed from the records")
+    return endpoint_check(f"judge {judge}", f"the judge {judge}", spec, environment)
+
+
+def endpoint_check(
+    label: str, owner: str, spec: Mapping[str, Any], environment: Mapping[str, str]
+) -> Check:
+    """Return whether an endpoint can be asked; `owner` is who asks it, for the message."""
+    variable = spec.get("api_key_variable")
     if spec.get("server"):
         return Check(label, OK, "a server that the job starts")
     if not variable:
         return _answer_check(label, endpoint_name(spec), "asks for no key")
     try:
-        read_key(variable, f"the judge {judge}", environment)
+        read_key(variable, owner, environment)
     except InputError as error:
         return Check(label, FAILED, str(error))
     return _answer_check(label, endpoint_name(spec), f"its key is in {variable}")
@@ -404,13 +434,17 @@ def experiment_checks(
         entry = config["models"][name]
         if "build" in entry:
             checks.append(Check(f"model {name}", OK, "made by the workflow"))
-        elif "path" in entry:
-            checks.append(_folder_check(f"model {name}", entry["path"]))
         else:
-            checks.append(_hub_check(f"model {name}", entry["hub"]))
+            check, source = (
+                (_folder_check, entry["path"]) if "path" in entry else (_hub_check, entry["hub"])
+            )
+            checks.append(check(f"model {name}", source, config["prompt"]["max_length"]))
     for name, metric in config["metrics"].items():
         if "model" in metric:
             checks.append(model_check(f"metric {name}", metric["model"]))
+    if config["generation"]["backend"] == "endpoint":
+        endpoint = config["generation"]["endpoint"]
+        checks.append(endpoint_check("generation", "generation.endpoint", endpoint, os.environ))
     checks += [
         judge_check(name, config["judges"][name], os.environ) for name in _judges(experiment)
     ]
@@ -436,6 +470,9 @@ def _judges(experiment: Experiment) -> list[str]:
 def _disk_check(experiment: Experiment, results: Path, models: Sequence[str]) -> Check:
     """Return whether there is room for one training of the largest model."""
     sizes = ModelSizes(experiment.config["models"], {})
-    largest = max(models, key=sizes.parameters)
+    try:
+        largest = max(models, key=sizes.parameters)
+    except InputError:  # the line of that model says what is broken
+        return Check("disk", WARNING, "what a training needs is not known: a model is broken")
     dtype = experiment.config["models"][largest]["dtype"]
     return training_disk_check(results, sizes.parameters(largest), dtype)

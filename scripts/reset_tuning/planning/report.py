@@ -26,8 +26,8 @@ def format_plan(table: pd.DataFrame, effects: Sequence[Mapping[str, Any]], note:
     parts = ["\n".join(aligned(columns, left=("rule", "basis")))]
     if effects:
         heading = (
-            "Smallest difference of two systems that is found in four of five cases "
-            "(level 5 %, two-sided):"
+            "Smallest difference of two systems that is found with statistics.power "
+            "at statistics.level, two-sided:"
         )
         parts.append("\n".join([heading, *aligned(_effect_columns(effects), left=("quantity",))]))
     return "\n\n".join([*parts, note]) + "\n"

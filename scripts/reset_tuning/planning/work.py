@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from reset_tuning.data.prompts import INSTRUCTION_KIND
 from reset_tuning.planning.expectations import Expectations, Rows, together
@@ -117,15 +118,14 @@ class Workload:
     def _writing(self, run: str, read: float, written: float, basis: str) -> Work:
         return Work(WRITE, {READ: read, WRITE: written}, self._parameters(run), written, basis)
 
-    def draws(self, decoding: str) -> int:
-        """Return the draws that a decoding makes of one example."""
+    def draws(self, decoding: str) -> float:
+        """Return the draws that a decoding makes of one example, in the mean over the arms."""
         spec = self._experiment.config["decodings"][decoding]
         if spec["kind"] == GREEDY:
             return 1
-        values = len(spec["temperatures"])
-        if spec.get("arm") == "both":
-            values += len(spec["top_ks"])
-        return values * spec.get("rounds", 1)
+        arms = [len(values) for values in (spec["temperatures"], spec["top_ks"]) if values]
+        drawn = sum(arms) if spec.get("arm") == "both" else fmean(arms)
+        return drawn * spec.get("rounds", 1)
 
     def _new_draws(self, run: str, decoding: str, examples: float) -> float:
         """Return the draws of one set that no earlier decoding of the same run has made.

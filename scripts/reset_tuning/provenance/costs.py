@@ -12,9 +12,7 @@ from typing import Any
 import pandas as pd
 
 from reset_tuning.errors import InputError
-from reset_tuning.judging.costs import first_uses
-from reset_tuning.judging.prices import Price
-from reset_tuning.judging.replies import LIVE
+from reset_tuning.judging.costs import with_costs
 from reset_tuning.provenance.jobs import Job, find_jobs
 from reset_tuning.tables import read_table, table_schema, write_table
 
@@ -94,16 +92,8 @@ def _judged(
     ]
     if not frames:
         return pd.DataFrame(columns=[*_KEY, *_TOKENS])
-    replies = first_uses(pd.concat(frames, ignore_index=True))
-    nothing = {"prompt_tokens": 0, "completion_tokens": 0, "via": LIVE}
-    replies = replies[replies["is_paid"]].fillna(nothing)
-    dollars = [
-        Price.of(prices.get(reply.judge, {})).dollars(
-            reply.prompt_tokens, reply.completion_tokens, reply.via
-        )
-        for reply in replies.itertuples()
-    ]
-    return replies.assign(dollars=dollars).groupby(_KEY, as_index=False)[_TOKENS].sum()
+    rows = with_costs(pd.concat(frames, ignore_index=True), prices)
+    return rows[rows["is_paid"]].groupby(_KEY, as_index=False)[_TOKENS].sum()
 
 
 def _total(costs: pd.DataFrame) -> pd.DataFrame:

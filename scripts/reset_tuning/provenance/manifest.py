@@ -45,7 +45,7 @@ class Manifest:
     """Files by path (from the folder that Snakemake ran in), and the jobs that made them.
 
     `evaluation` is what the tables are made by: the evaluation points, the judge, the headline
-    metrics, the declared tables and claims. `later` are files of the results made from this one.
+    metrics and the declared tables. `later` are files of the results made from this one.
     """
 
     experiment: str

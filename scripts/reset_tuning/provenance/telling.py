@@ -12,6 +12,7 @@ from reset_tuning.provenance.manifest import Manifest
 from reset_tuning.provenance.trace import Trace
 
 _LONGEST = 400  # characters of one param; the manifest holds it whole
+_JOINED = "\N{NO-BREAK SPACE}"  # at which textwrap breaks no line
 
 
 def trace_text(found: Trace, manifest: Manifest, folder: Path, root: Path) -> str:
@@ -209,9 +210,11 @@ def _sources(found: Trace, manifest: Manifest) -> str:
 def _environments(jobs: Sequence[Job]) -> Iterator[str]:
     """Yield the packages of every distinct environment once."""
     for name, job in {job.environment: job for job in jobs if job.packages is not None}.items():
-        packages = ", ".join(f"{package} {version}" for package, version in job.packages.items())
+        # A package and its version stay on one line, where a search finds them.
+        pairs = [f"{package}{_JOINED}{version}" for package, version in job.packages.items()]
         python = f"ENVIRONMENT {name}: Python {job.python} on {job.machine}"
-        yield "\n".join([python, *_wrapped(f"  {packages}")])
+        lines = _wrapped(f"  {', '.join(pairs)}")
+        yield "\n".join([python, *(line.replace(_JOINED, " ") for line in lines)])
 
 
 def _wrapped(text: str) -> list[str]:

@@ -15,12 +15,10 @@ from reset_tuning.errors import InputError
 from reset_tuning.files import sha256_of
 from reset_tuning.provenance.jobs import Job
 from reset_tuning.provenance.manifest import MANIFEST, Manifest
-from reset_tuning.stats.averages import MAIN_COLUMNS, TRADEOFF_COLUMNS, Column, Headlines
+from reset_tuning.stats.averages import COLUMNS, FAMILIES, Column, Headlines
 from reset_tuning.tables import table_key
 
-_AVERAGES = {column.name: column for column in (*MAIN_COLUMNS, *TRADEOFF_COLUMNS)}
 _POINT = ("run", "seed", "checkpoint")
-_FAMILIES = ("instruction_following", "faithfulness", "task", "overall")
 _BESIDE = r"_(sd|low|high|n|failed)$"
 _MOST_LISTED = 30
 SCORES = "metrics/scores.csv"
@@ -125,7 +123,7 @@ def find_cell(table: Path, row: Sequence[str], column: str | None) -> Cell:
 
 def averaged_columns(row: Mapping[str, str]) -> list[str | None]:
     """Return the averages among a row's columns; [None], the whole row, where there are none."""
-    return [name for name in row if name in _AVERAGES] or [None]
+    return [name for name in row if name in COLUMNS] or [None]
 
 
 def _has(values: dict[str, str], item: str) -> bool:
@@ -249,8 +247,8 @@ def _quantities(cell: Cell) -> list[_Quantity] | None:
     A row names it (column metric, average or quantity), or else its columns are averages.
     """
     for name in ("metric", "average"):
-        if cell.row.get(name) in _AVERAGES:
-            return [_Quantity(_AVERAGES[cell.row[name]])]
+        if cell.row.get(name) in COLUMNS:
+            return [_Quantity(COLUMNS[cell.row[name]])]
     if "quantity" in cell.row:
         return _told_quantity(cell.row["quantity"])
     shown = [cell.column] if cell.column else list(cell.row)
@@ -266,7 +264,7 @@ def _told_quantity(text: str) -> list[_Quantity]:
     """
     name, _, rest = text.partition(" ")
     judge = rest.removeprefix("by judge ").split()[0] if rest.startswith("by judge ") else None
-    return [_Quantity(_AVERAGES[name], judge=judge)] if name in _AVERAGES else []
+    return [_Quantity(COLUMNS[name], judge=judge)] if name in COLUMNS else []
 
 
 def _shown_quantity(column: str) -> _Quantity | None:
@@ -278,25 +276,23 @@ def _shown_quantity(column: str) -> _Quantity | None:
     'ms_marco'
     """
     name = re.sub(_BESIDE, "", column)
-    if name in _AVERAGES:
-        return _Quantity(_AVERAGES[name])
-    families = [family for family in _FAMILIES if name.startswith(f"{family}_")]
+    if name in COLUMNS:
+        return _Quantity(COLUMNS[name])
+    families = [family for family in FAMILIES if name.startswith(f"{family}_")]
     if not families:
         return None
-    return _Quantity(_AVERAGES[families[0]], dataset=name.removeprefix(f"{families[0]}_"))
+    return _Quantity(COLUMNS[families[0]], dataset=name.removeprefix(f"{families[0]}_"))
 
 
 def _is_averaged(values: dict[str, str], quantity: _Quantity, manifest: Manifest) -> bool:
     evaluation, average = manifest.evaluation, quantity.average
     judge = quantity.judge or evaluation["judge"]
     headlines = Headlines(judge, evaluation["faithfulness"], evaluation["task"])
-    metrics = headlines.metrics(average.family)
     return (
-        values["kind"] in (average.kinds or metrics)
-        and metrics.get(values["kind"]) == values["metric"]
+        headlines.shows(average.family, values["kind"], values["metric"], values["scorer"])
+        and values["kind"] in (average.kinds or [values["kind"]])
         and average.role in (None, values["role"])
         and quantity.dataset in (None, values["dataset"])
-        and (values["kind"] != "instruction" or values["scorer"] == judge)
     )
 
 

@@ -98,6 +98,7 @@ def test_disk_of_a_training_by_hand() -> None:
     assert need.kept == 4e9
     assert need.transient == pytest.approx(28e9 + 2e9 + 12e6)
     assert [resume_states(minutes * 60, 30) for minutes in (5, 30, 59, 60, 600)] == [0, 1, 1, 2, 2]
+    assert resume_states(5, 0) == 2  # one after every step
 
 
 def test_trainings_that_run_at_once_need_their_states_at_once(config: dict, tmp_path: Path) -> None:

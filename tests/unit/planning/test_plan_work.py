@@ -1,6 +1,7 @@
 """Rows, tokens and draws of the paper, by hand."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from helpers import in_parts
+from reset_tuning.errors import InputError
 from reset_tuning.planning.expectations import ASSUMED, MEASURED, Expectations, Rows, together
 from reset_tuning.planning.models import ModelSizes, model_size, named_size, parameters_of
 from reset_tuning.planning.work import ENTAILED_KINDS, Workload
@@ -48,6 +50,16 @@ def test_seven_draws_an_example_and_fourteen_for_reset_s(workload: Workload) -> 
     assert workload.draws("greedy") == 1
     assert workload.draws("reset") == 7
     assert workload.draws("reset-s") == 14
+
+
+@pytest.mark.parametrize(
+    ("top_ks", "arm", "draws"), [([], "random", 7), ([5], "random", 4), ([5], "both", 8)]
+)
+def test_a_draw_of_an_arm_counts_in_the_mean(
+    config: dict, workload: Workload, top_ks: list[int], arm: str, draws: int
+) -> None:
+    config["decodings"]["reset"] |= {"top_ks": top_ks, "arm": arm}
+    assert workload.draws("reset") == draws
 
 
 def test_reset_s_draws_only_what_reset_has_not_drawn(workload: Workload) -> None:
@@ -168,6 +180,52 @@ def test_sizes_of_models_from_files_tables_and_names(config: dict) -> None:
     assert named_size("mistralai/Mixtral-8x7B-v0.1") == 56e9  # all experts, at most
     assert named_size("gpt2") is None
     assert 5e5 < parameters_of(Path("resources/mini/base/model.safetensors")) < 1e6
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 13476835328\n"
+A_PART = "model-00002-of-00002.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda whole: POINTER, "only names its content .a Git-LFS pointer.: run `git lfs pull`"),
+        (lambda whole: b"", "is empty: download it anew"),
+        (lambda whole: whole[: len(whole) // 2], "is broken .* download it anew"),
+        (lambda whole: whole[:100], "is broken"),
+        (lambda whole: whole[:-1], "is broken"),
+        (lambda whole: whole + b"x", "is broken"),
+        (lambda whole: b"<!DOCTYPE html><html>not found</html>", "is broken"),
+        (lambda whole: b"\2\0\0\0\0\0\0\0[]", "is broken"),
+    ],
+)
+def test_a_broken_file_of_weights_is_one_sentence_that_names_it(
+    tmp_path: Path, spoil: Callable[[bytes], bytes], words: str
+) -> None:
+    parts = in_parts(Path("resources/mini/base"), tmp_path / "parts")
+    (parts / A_PART).write_bytes(spoil((parts / A_PART).read_bytes()))
+    with pytest.raises(InputError, match=f"parts/{A_PART} {words}") as error:
+        model_size(str(parts))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [POINTER, b"", b"PK\3\4 half of an archive"])
+def test_a_broken_file_of_the_old_format_is_one_sentence_too(
+    tmp_path: Path, content: bytes
+) -> None:
+    weights = tmp_path / "pytorch_model.bin"
+    weights.write_bytes(content)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="pytorch_model.bin is|pytorch_model.bin only names"):
+        model_size(str(tmp_path))
+
+
+def test_a_broken_configuration_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "pytorch_model.bin").write_bytes(bytes(4000))
+    for content in ('{"dtype":', "[]"):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(InputError, match="config.json cannot be read"):
+            model_size(str(tmp_path))
 
 
 def test_the_size_of_weights_in_parts_and_of_the_old_format(config: dict, tmp_path: Path) -> None:

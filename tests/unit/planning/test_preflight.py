@@ -1,13 +1,17 @@
 """What a machine must have: verdicts and sentences, without any GPU."""
 
 import logging
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 
+from helpers import ROOT
+from reset_tuning.config import merged, normalise
 from reset_tuning.errors import InputError
 from reset_tuning.planning import models, preflight
 from reset_tuning.planning.preflight import (
@@ -18,6 +22,7 @@ from reset_tuning.planning.preflight import (
     Check,
     Devices,
     disk_check,
+    experiment_checks,
     gpu_checks,
     judge_check,
     model_check,
@@ -120,6 +125,8 @@ def test_a_model_is_a_folder_with_weights_or_in_the_cache(
 ) -> None:
     assert model_check("base", "resources/mini/base").verdict == OK
     assert model_check("base", str(tmp_path)).verdict == FAILED
+    mistyped = model_check("metric summac-zs", "resources/mini/nope")
+    assert mistyped.verdict == FAILED and "resources/mini/nope is no folder" in mistyped.detail
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
@@ -127,6 +134,39 @@ def test_a_model_is_a_folder_with_weights_or_in_the_cache(
     absent = model_check("base", "lmsys/vicuna-7b-v1.3")
     assert absent.verdict == FAILED
     assert "HF_HUB_OFFLINE" in absent.detail and "hf download lmsys/vicuna-7b-v1.3" in absent.detail
+
+
+def test_a_model_with_broken_weights_is_told_before_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Path(shutil.copytree("resources/mini/base", tmp_path / "own"))
+    (own / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    check = model_check("base", str(own))
+    assert check.verdict == FAILED and f"{own}/model.safetensors only names" in check.detail
+    monkeypatch.setattr(preflight, "cached_folder", lambda _: own)
+    check = model_check("base", "someone/model")
+    assert check.verdict == FAILED and f"{own}/model.safetensors only names" in check.detail
+    with pytest.raises(InputError, match="weights: .* only names"):
+        require_for_model(str(own), "float32", gpus=0, cpu_ranks=1)
+
+
+def test_a_model_must_read_texts_of_the_longest_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert model_check("base", "resources/mini/base", max_length=256).verdict == OK
+    check = model_check("base", "resources/mini/base", max_length=300)
+    sentence = "has 256 positions, fewer than prompt.max_length 300: lower prompt.max_length to 256"
+    assert check.verdict == FAILED and sentence in check.detail
+    settings = tmp_path / "run.json"
+    settings.write_text('{"dtype": "float32", "max_length": 300}')
+    with pytest.raises(InputError, match=sentence):
+        require_for_training("resources/mini/base", settings, tmp_path, gpus=0, cpu_ranks=1)
+    own = Path(shutil.copytree("resources/mini/base", tmp_path / "own"))
+    monkeypatch.setattr(preflight, "cached_folder", lambda _: own)
+    assert model_check("base", "someone/model", max_length=300).verdict == FAILED
+    for unsaid, positions in (("{}", OK), ('{"n_positions": 299}', FAILED)):
+        (own / "config.json").write_text(unsaid)
+        assert model_check("base", str(own), max_length=300).verdict == positions
 
 
 def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,6 +234,26 @@ def test_what_does_not_answer_is_a_warning(address: str, tmp_path: Path) -> None
         assert source_check("koala_eval", source, tmp_path).verdict == expected
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "verdict"),
+    [
+        ({"base_url": "http://127.0.0.1:9/v1", "model": "{run}-{seed}-{checkpoint}"}, WARNING),
+        ({"base_url": "https://example.org", "api_key_variable": "NO_SUCH_KEY"}, FAILED),
+        ({"server": {"command": "serve --port {port}"}}, OK),
+    ],
+)
+def test_an_endpoint_that_generates_is_asked_as_judges_are(
+    endpoint: dict, verdict: str, tmp_path: Path
+) -> None:
+    config = {}
+    for name in ("config.yaml", "config/mini.yaml"):
+        config = merged(config, yaml.safe_load((ROOT / name).read_text()))
+    config["generation"] |= {"backend": "endpoint", "endpoint": endpoint}
+    normalise(config)
+    checks = experiment_checks(config, tmp_path, gpus=0, cpu_ranks=1)
+    assert [check.verdict for check in checks if check.name == "generation"] == [verdict]
+
+
 def test_a_failed_check_is_one_sentence_after_the_table(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     require([Check("GPUs", OK, "8 of 8"), Check("versions", WARNING, "torch 2.12")])
@@ -216,7 +276,7 @@ def test_a_training_that_goes_on_needs_room_for_what_it_has_not_written(
 ) -> None:
     """A state and its weights lie there already; best and last may be one file."""
     settings = tmp_path / "run.json"
-    settings.write_text('{"dtype": "float32"}')
+    settings.write_text('{"dtype": "float32", "max_length": 256}')
     output = tmp_path / "trainer"
     (output / "checkpoint-9").mkdir(parents=True)
     (output / "checkpoint-9" / "state.pt").write_bytes(bytes(1000))
@@ -235,8 +295,8 @@ def test_a_training_of_a_hub_model_needs_disk_too(
 ) -> None:
     """Its weights count where the cache has them; else its name says how large it is."""
     settings = tmp_path / "run.json"
-    settings.write_text('{"dtype": "bfloat16"}')
-    monkeypatch.setattr(preflight, "model_check", lambda label, source: Check(label, OK, source))
+    settings.write_text('{"dtype": "bfloat16", "max_length": 256}')
+    monkeypatch.setattr(preflight, "model_check", lambda label, source, _: Check(label, OK, source))
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: type("U", (), {"free": 1e9})())
 
     def train(base: str) -> None:

@@ -90,7 +90,9 @@ def test_the_text_names_digests_settings_seeds_and_code(toy: Path) -> None:
     assert "SEEDS of the trainings: mtl: 1, 2" in text
     assert "learning_rate: 0.001" in text
     assert '{"kind": "lexical"}' in text
-    assert "snakemake 9." in text
+    (job, *_) = manifest.jobs
+    for package, version in job.packages.items():  # whatever else stands before it on the line
+        assert f"{package} {version}" in text
     assert "as in the manifest" in text
 
 
@@ -191,6 +193,7 @@ def test_a_claim_leads_to_both_of_its_sides(toy: Path) -> None:
         "claim,contrast,of,minus,quantity,effect\n"
         "mtl-closes-the-gap,1,mtl best,vicuna-7b start,instruction_following,0.1\n"
         "other-judge,1,mtl best,vicuna-7b start,instruction_following by judge chatgpt,0.1\n"
+        "named,1,mtl best,mtl start,instruction_following by judge gpt-4 at equal length,0.1\n"
         'failures,1,mtl best,,"share of failures: wrong_span, less other",0.1\n',
     )
     found = find(toy, "mtl-closes-the-gap", column="effect", table="claims")
@@ -200,6 +203,8 @@ def test_a_claim_leads_to_both_of_its_sides(toy: Path) -> None:
         ("vicuna-7b", 0, "gpt-4"),
     ]
     assert find(toy, "other-judge", column="effect", table="claims").evaluations == []
+    named = find(toy, "named", column="effect", table="claims").evaluations
+    assert [(one.seed, one.scorer) for one in named] == [(1, "gpt-4"), (2, "gpt-4")]
     counted = find(toy, "failures", column="effect", table="claims")
     assert {path for path in counted.files if "/generations/" in path} == {
         f"results/toy/generations/mtl/seed-{seed}/best.parquet" for seed in (1, 2)
