@@ -28,7 +28,7 @@ _FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-port=0",
 )
-_PATIENCE = 30.0
+_PATIENCE = 180.0
 
 
 class Page:

@@ -20,6 +20,8 @@ from helpers import ROOT, copy_tree
 HERE = Path(__file__).parent
 OVERLAYS = ("config/mini.yaml", "tests/e2e/tiny.yaml", "tests/slurm/tiny.yaml")
 _PORTS = 10
+# No test asks how fast this machine is: the limits only end what hangs.
+_PATIENCE = 600
 # What a cluster's people would wait for is waited for in seconds here.
 _SHORT = (
     *("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10"),
@@ -37,14 +39,14 @@ def why_no_cluster() -> str | None:
     return None
 
 
-def wait_until(holds: Callable[[], object], what: str, seconds: float = 60) -> object:
-    """Poll until something holds and return it; fail with `what` when it takes too long."""
-    deadline = time.monotonic() + seconds
+def wait_until(holds: Callable[[], object], what: str) -> object:
+    """Poll until something holds and return it; fail with `what` when it never does."""
+    deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         if found := holds():
             return found
         time.sleep(0.2)
-    raise AssertionError(f"waited {seconds} s in vain: {what}")
+    raise AssertionError(f"waited {_PATIENCE} s in vain: {what}")
 
 
 class Cluster:
@@ -63,7 +65,12 @@ class Cluster:
     def run(self, *command: str) -> str:
         """Run a command of SLURM and return what it prints."""
         done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=30, check=True
+            command,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=True,
         )
         return done.stdout.strip()
 
@@ -79,6 +86,14 @@ class Cluster:
 
     def job(self, number: str) -> dict[str, str]:
         return next(job for job in self.jobs() if job["JobId"] == number)
+
+    def wait_for(self, number: str, state: str) -> None:
+        """Wait for a state of a job; fail with all that SLURM knows of it when it never comes."""
+        try:
+            wait_until(lambda: self.job(number)["JobState"] == state, f"job {number} is {state}")
+        except AssertionError as error:
+            error.add_note(f"{self.job(number)}\n{self.run('sinfo', '--Node', '--long')}")
+            raise
 
     def jobs_of(self, folder: Path, rule: str) -> list[dict[str, str]]:
         """Return the jobs of a rule that were submitted from a folder."""
@@ -122,11 +137,11 @@ def free_port() -> int:
 @contextmanager
 def running_cluster(folder: Path) -> Iterator[Cluster]:
     """Bring a cluster up for a block."""
-    subprocess.run([HERE / "up.sh", folder, str(free_port())], check=True, timeout=60)
+    subprocess.run([HERE / "up.sh", folder, str(free_port())], check=True, timeout=_PATIENCE)
     try:
         yield Cluster(folder)
     finally:
-        subprocess.run([HERE / "down.sh", folder], check=True, timeout=60)
+        subprocess.run([HERE / "down.sh", folder], check=True, timeout=_PATIENCE)
 
 
 class Clone:
@@ -178,10 +193,10 @@ class Clone:
             run.process.kill()
             run.process.wait()
 
-    def snakemake(self, *arguments: str, seconds: float = 500, **options: str) -> "Run":
+    def snakemake(self, *arguments: str, **options: str) -> "Run":
         """Run snakemake to its end."""
         run = self.start(*arguments, **options)
-        run.wait(seconds)
+        run.wait()
         return run
 
     def log_of(self, rule_and_tail: str) -> str:
@@ -211,14 +226,14 @@ class Run:
     def output(self) -> str:
         return self._path.read_text()
 
-    def wait(self, seconds: float = 300) -> int:
-        """Wait for the end and return the exit status; interrupt a run that takes too long."""
+    def wait(self) -> int:
+        """Wait for the end and return the exit status; interrupt a run that never ends."""
         try:
-            return self.process.wait(seconds)
+            return self.process.wait(2 * _PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGINT)
             self.process.wait(60)
-            raise AssertionError(f"not done after {seconds} s:\n{self.output[-6000:]}") from None
+            raise AssertionError(f"it does not end:\n{self.output[-6000:]}") from None
 
     @property
     def status(self) -> int | None:

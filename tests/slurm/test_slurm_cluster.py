@@ -4,7 +4,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from slurm_cluster import Cluster, running_cluster, wait_until
+from slurm_cluster import Cluster, running_cluster
 
 pytestmark = pytest.mark.slurm
 
@@ -20,7 +20,7 @@ def environment_of(process: psutil.Process) -> str:
 def test_it_comes_up_runs_a_job_and_leaves_nothing(tmp_path: Path) -> None:
     with running_cluster(tmp_path / "cluster") as cluster:
         number = cluster.run("sbatch", "--parsable", "--output=/dev/null", "--wrap=sleep 1000")
-        wait_until(lambda: cluster.job(number)["JobState"] == "RUNNING", "the job runs", 20)
+        cluster.wait_for(number, "RUNNING")
     assert not (tmp_path / "cluster").exists()
     assert not [one for one in psutil.process_iter() if str(tmp_path) in environment_of(one)]
 
@@ -30,7 +30,7 @@ def test_a_job_sees_the_gpus_that_it_was_given(cluster: Cluster, tmp_path: Path)
     command = ("sbatch", "--parsable", "--partition=gpu", "--mem=100", f"--output={output}")
     seen = "--wrap=echo $CUDA_VISIBLE_DEVICES"
     number = cluster.run(*command, "--nodes=1", "--gpus=8", seen)
-    wait_until(lambda: cluster.job(number)["JobState"] == "COMPLETED", "the job ends", 20)
+    cluster.wait_for(number, "COMPLETED")
     assert output.read_text().strip() == "0,1,2,3,4,5,6,7"
     with pytest.raises(Exception, match="non-zero exit status"):
         cluster.run(*command, "--nodes=1", "--gpus=9", seen)

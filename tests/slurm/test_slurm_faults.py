@@ -47,7 +47,7 @@ def step_of(clone: Clone) -> int:
 def start_and_reach(clone: Clone, step: int, **environment: str) -> Run:
     """Start the training on the cluster and wait for a state of it."""
     run = clone.start(WEIGHTS, **environment)
-    wait_until(lambda: step_of(clone) >= step or run.status is not None, "a first state", 180)
+    wait_until(lambda: step_of(clone) >= step or run.status is not None, "a first state")
     assert run.status is None, run.output[-6000:]
     return run
 
@@ -100,7 +100,7 @@ def test_a_time_limit_costs_no_step(training: Clone, cluster: Cluster) -> None:
     (rank,) = ranks(training)
     rank.suspend()  # a training that is far from its end when its time is nearly up
     handed_on = "SIGUSR1 is handed on to the training"
-    wait_until(lambda: handed_on in training.log_of("train/mtl/seed-1"), "SLURM warns", 100)
+    wait_until(lambda: handed_on in training.log_of("train/mtl/seed-1"), "SLURM warns")
     rank.resume()
     run.wait()
     run.succeeded()
@@ -140,9 +140,9 @@ def test_ctrl_c_leaves_no_job_and_a_new_start_goes_on(training: Clone, cluster: 
     run = start_and_reach(training, 5)
     with held(training):
         run.process.send_signal(signal.SIGINT)
-        wait_until(lambda: trainings(training)[0]["JobState"] != "RUNNING", "it is cancelled", 60)
-    assert run.wait(60) == 1
-    wait_until(lambda: not cluster.queue(), "the queue is empty", 20)
+        wait_until(lambda: trainings(training)[0]["JobState"] != "RUNNING", "it is cancelled")
+    assert run.wait() == 1
+    wait_until(lambda: not cluster.queue(), "the queue is empty")
     step = step_of(training)
     assert step >= 5
     training.snakemake(WEIGHTS).succeeded()
@@ -163,7 +163,7 @@ def test_a_killed_snakemake_gets_no_second_writer(training: Clone, cluster: Clus
         assert refused.status == 1
         assert "SLURM still has jobs of an earlier run" in refused.output
         assert f"scancel {job['JobId']}" in refused.output
-    wait_until(lambda: not cluster.queue(), "the job ends by itself", 300)
+    wait_until(lambda: not cluster.queue(), "the job ends by itself")
     training.snakemake(WEIGHTS).succeeded()
     assert len(trainings(training)) == 1, "what the job had made was not made again"
 
@@ -215,7 +215,7 @@ def test_a_lost_node_whose_job_lives_on_makes_no_second_writer(
     daemon = int((cluster.folder / f"pid/slurmd-{node}.pid").read_text())
     os.kill(daemon, signal.SIGKILL)
     held = "is held by another process, which is asked for it"
-    wait_until(lambda: held in training.log_of("train/mtl/seed-1"), "the second job asks", 180)
+    wait_until(lambda: held in training.log_of("train/mtl/seed-1"), "the second job asks")
     rank.resume()
     run.wait()
     run.succeeded()

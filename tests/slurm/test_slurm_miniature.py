@@ -19,7 +19,7 @@ LOCAL_RULES = {"resolve_run", "query_judge", "parse_judgments", "collect_scores"
 def finished(whole_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A fresh clone after `snakemake --profile slurm` with nothing but the overlays."""
     clone = Clone.fresh(tmp_path_factory.mktemp("miniature") / "workflow", whole_cluster)
-    clone.snakemake(seconds=900).succeeded()
+    clone.snakemake().succeeded()
     return clone
 
 

@@ -15,7 +15,7 @@ WEIGHTS = f"{FOLDER}/last/model.safetensors"
 
 def test_two_nodes_train_one_model(clone: Clone, cluster: Cluster) -> None:
     run = clone.start(WEIGHTS, RESET_TRAINING_NODES="2")
-    wait_until(lambda: len(ranks(clone)) == 2 or run.status is not None, "two ranks", 150)
+    wait_until(lambda: len(ranks(clone)) == 2 or run.status is not None, "two ranks")
     seen = [rank.environ() for rank in ranks(clone)]
     run.wait()
     run.succeeded()

@@ -99,7 +99,7 @@ def test_a_head_job_submits_and_its_jobs_inherit_nothing_of_it(
     head = submit_head(clone, "--job-name=mine", targets=tuple(SPLITS))
     names = wait_until(lambda: variables_of_snakemake(clone), "the head runs snakemake")
     assert {n for n in names if re.match("SLURM_|SBATCH_|SRUN_", n)} <= {"SLURM_CONF"}
-    wait_until(lambda: cluster.job(head)["JobState"] == "COMPLETED", "the head ends", 90)
+    cluster.wait_for(head, "COMPLETED")
     assert digests(clone, *SPLITS) == expected
     jobs = cluster.jobs_of(clone.folder, "prepare_split")
     assert {job["JobState"] for job in jobs} == {"COMPLETED"} and len(jobs) == len(SPLITS)
@@ -111,11 +111,11 @@ def test_a_head_job_queues_itself_again_before_its_limit(clone: Clone, cluster: 
     generations = "results/mini/generations/mtl/seed-1/best.parquet"
     head = submit_head(clone, "--time=2", "--signal=B:USR1@90", targets=(weights, generations))
     log = clone.folder / f"head-reset-{head}.log"
-    (rank,) = wait_until(lambda: ranks(clone), "the training runs", 120)
+    (rank,) = wait_until(lambda: ranks(clone), "the training runs")
     rank.suspend()  # a training that lasts longer than its head
-    wait_until(lambda: "queued again" in log.read_text(), "the head ends its first life", 110)
+    wait_until(lambda: "queued again" in log.read_text(), "the head ends its first life")
     rank.resume()
-    wait_until(lambda: cluster.job(head)["JobState"] == "COMPLETED", "the head ends", 300)
+    cluster.wait_for(head, "COMPLETED")
     assert int(cluster.job(head)["Restarts"]) >= 1
     assert "the time limit is near" in log.read_text()
     assert (clone.folder / generations).exists()

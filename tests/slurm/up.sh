@@ -41,7 +41,9 @@ echo "CgroupAutomount=no" >"$folder/cgroup.conf"
 
 # cred_expire is what a requeued job waits for before it starts again (5 is the least that SLURM takes);
 # KillWait what a job has between SIGTERM and SIGKILL. For MinJobAge ended jobs stay known: to
-# Snakemake's squeue, and to tests that look for jobs of many minutes ago.
+# Snakemake's squeue, and to tests that look for jobs of many minutes ago. A machine whose disk is busy
+# can hold a daemon up for many seconds: after MessageTimeout without an answer from a node SLURM holds
+# the job for ever (launch_failed_requeued_held), after SlurmdTimeout the node is down.
 cat >"$folder/slurm.conf" <<CONF
 ClusterName=reset-tests
 SlurmctldHost=$host(127.0.0.1)
@@ -71,10 +73,10 @@ JobAcctGatherType=jobacct_gather/none
 JobCompType=jobcomp/none
 MinJobAge=36000
 KillWait=5
-MessageTimeout=10
-TCPTimeout=2
-SlurmctldTimeout=10
-SlurmdTimeout=10
+MessageTimeout=90
+TCPTimeout=30
+SlurmctldTimeout=90
+SlurmdTimeout=90
 ReturnToService=2
 SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,sched_interval=2,sched_min_interval=0,bf_interval=2
@@ -103,7 +105,7 @@ for node in cpu1 cpu2 gpu1 gpu2; do
     mkdir -p "$folder/spool-$node"
     slurmd -N "$node"
 done
-for _ in $(seq 100); do
+for _ in $(seq 1200); do
     idle=$(timeout 3 sinfo --noheader --Node --format='%N %t' 2>/dev/null | awk '$2 == "idle" {print $1}' | sort -u | wc -l)
     if [ "$idle" = 4 ]; then
         echo "4 nodes are up: source $folder/env.sh"

@@ -41,7 +41,7 @@ def head(clone: Path, **variables: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=20,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout
     return done.stdout

@@ -23,7 +23,7 @@ Write = Callable[..., tuple[Path, list[Path]]]
 ROWS = 12
 ATTEMPTS = 4
 LIMITS = Limits(
-    concurrency=3, attempts=ATTEMPTS, invalid_attempts=ATTEMPTS, timeout_seconds=1.0,
+    concurrency=3, attempts=ATTEMPTS, invalid_attempts=ATTEMPTS, timeout_seconds=3.0,
     first_pause_seconds=0.01,
 )  # fmt: skip
 SLOW = json.dumps({"error": {"message": "slow down", "code": "rate_limit_exceeded"}})
@@ -31,7 +31,7 @@ FAULTS = {
     "429 with retry-after": Answer(429, SLOW, {"retry-after": "0.3"}),
     "500": Answer(500, "oops"),
     "503 from a proxy": Answer(503, "<html>busy</html>"),
-    "hang": Answer(seconds=1.6),
+    "hang": Answer(seconds=4.0),
     "slow drip": Answer(drips=True),
     "dropped connection": Answer(0),
     "truncated JSON": Answer(body=completion()[:50]),
@@ -129,7 +129,7 @@ def test_a_refused_connection_is_waited_for(files: Any, tmp_path: Path) -> None:
     def serve() -> None:
         time.sleep(0.5)
         with scripted_endpoint(port):
-            done.wait(20)
+            done.wait(300)
 
     server = threading.Thread(target=serve)
     server.start()

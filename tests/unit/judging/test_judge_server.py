@@ -43,7 +43,7 @@ def servers(port: str) -> list[str]:
 
 
 def wait_until_gone(port: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 180
     while servers(port):
         assert time.monotonic() < deadline, servers(port)
         time.sleep(0.05)
@@ -107,7 +107,7 @@ def test_a_worker_that_outlives_its_server_is_stopped(tmp_path: Path, worker: st
         port = str(endpoint.base_url).split(":")[-1].split("/")[0]
         assert len(servers(port)) == 3, "the supervisor, the server, its worker"
         start = time.monotonic()
-    assert worker == "stubborn" or time.monotonic() - start < supervise.GRACE_SECONDS / 2
+    assert worker == "stubborn" or time.monotonic() - start < supervise.GRACE_SECONDS
     wait_until_gone(port)
 
 

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -205,19 +207,36 @@ def test_torchrun_speaks_only_when_no_rank_did(caplog: pytest.LogCaptureFixture)
     assert "echo" not in caplog.text
 
 
+def signal_this_job(*numbers: int, once: Callable[[], bool] = lambda: True) -> threading.Thread:
+    """Send signals to this process as soon as it hands them on and something holds."""
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def wait_and_send() -> None:
+        while not once() or any(signal.getsignal(one) == before[one] for one in numbers):
+            time.sleep(0.05)
+        for number in numbers:
+            os.kill(os.getpid(), number)
+            time.sleep(0.3)  # equal signals that come at once are one
+
+    thread = threading.Thread(target=wait_and_send)
+    thread.start()
+    return thread
+
+
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
-def test_a_signal_reaches_the_ranks_and_not_torchrun(number: int) -> None:
+def test_a_signal_reaches_the_ranks_and_not_torchrun(tmp_path: Path, number: int) -> None:
     """Torchrun would not survive the second of two signals, and a cluster sends the first."""
+    ready = tmp_path / "ready"
     rank = (
-        "import signal, sys, time\n"
+        "import pathlib, signal, sys, time\n"
         "signal.signal(signal.SIGUSR1, lambda *_: sys.exit(75))\n"
-        "time.sleep(30)"
+        f"pathlib.Path({str(ready)!r}).touch()\n"
+        "time.sleep(300)"
     )
     command = [sys.executable, "-c", rank, str(launch.WORKER)]
     torchrun = f"import subprocess, sys; sys.exit(subprocess.run({command}).returncode)"
-    timer = threading.Timer(2.0, os.kill, (os.getpid(), number))
-    timer.start()
     before = signal.getsignal(number)
+    signal_this_job(number, once=ready.exists)
     with pytest.raises(InputError, match="exit status 75"):
         run(torchrun)
     assert signal.getsignal(number) == before
@@ -225,18 +244,20 @@ def test_a_signal_reaches_the_ranks_and_not_torchrun(number: int) -> None:
 
 def test_srun_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It hands every signal on to the torchrun of each node."""
-    srun = tmp_path / "srun"
+    srun, ready, all_sent = (tmp_path / name for name in ("srun", "ready", "all_sent"))
     srun.write_text(
         f"#!{sys.executable}\n"
-        "import signal, time\n"
+        "import pathlib, signal, time\n"
         "told = []\n"
         "signal.signal(signal.SIGUSR1, lambda *_: told.append(1))\n"
-        "time.sleep(3)\n"
+        f"pathlib.Path({str(ready)!r}).touch()\n"
+        f"while not pathlib.Path({str(all_sent)!r}).exists():\n"
+        "    time.sleep(0.05)\n"
         "print('told', len(told))\n"
     )
     srun.chmod(0o755)
-    for seconds, number in ((1.0, signal.SIGTERM), (1.5, signal.SIGUSR1), (2.0, signal.SIGUSR1)):
-        threading.Timer(seconds, os.kill, (os.getpid(), number)).start()
+    sending = signal_this_job(signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR1, once=ready.exists)
+    threading.Thread(target=lambda: (sending.join(), all_sent.touch())).start()
     with caplog.at_level("INFO", logger="reset_tuning"):
         launch.run_training([str(srun)], os.environ)
     assert "told 1" in caplog.messages
@@ -244,10 +265,9 @@ def test_srun_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_a_signal_before_there_are_ranks_ends_torchrun() -> None:
-    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGUSR1))
-    timer.start()
+    signal_this_job(signal.SIGUSR1)
     with pytest.raises(InputError, match="exit status -15"):
-        run("import time; time.sleep(30)")
+        run("import time; time.sleep(300)")
 
 
 def test_large_models_keep_the_values_of_the_file() -> None:
