@@ -1,5 +1,6 @@
 """One full prompt of a dataset as a document, and the table of task instructions."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,6 @@ from reset_tuning.data.prompts import PromptTooLong, fitted_prompt
 from reset_tuning.errors import InputError
 from reset_tuning.seeds import draw_fraction
 from reset_tuning.tables import read_table
-
-_FENCE = "`" * 8  # longer than any fence within an example
 
 
 def prompt_document(
@@ -37,6 +36,8 @@ def prompt_document(
 def _page(row: Mapping[str, Any], prompt: str, n_tokens: int, n_cut: int) -> str:
     reference = row["references"][0] if row["references"] else "(the set has none)"
     cut = f"; {n_cut} tokens of its context were cut" if n_cut else ""
+    runs = re.findall("`+", f"{prompt}\n{reference}")
+    fence = "`" * max([8, *(len(run) + 1 for run in runs)])  # no text may end it
     return "\n".join(
         [
             f"# One full prompt of {row['dataset']}",
@@ -44,15 +45,15 @@ def _page(row: Mapping[str, Any], prompt: str, n_tokens: int, n_cut: int) -> str
             f"Kind {row['kind']}, example {row['example_id']} from {row['source_row']}, "
             f"{n_tokens} tokens{cut}.",
             "",
-            _FENCE + "text",
+            fence + "text",
             prompt,
-            _FENCE,
+            fence,
             "",
             "Reference:",
             "",
-            _FENCE + "text",
+            fence + "text",
             reference,
-            _FENCE,
+            fence,
             "",
         ]
     )
@@ -61,7 +62,8 @@ def _page(row: Mapping[str, Any], prompt: str, n_tokens: int, n_cut: int) -> str
 def task_table(tasks: Mapping[str, Mapping[str, str]], datasets: Mapping[str, list[str]]) -> str:
     """Return the task instructions as a Markdown table, their objective-aligned words in bold.
 
-    tasks: {text, aligned, source} by name. datasets: those that use each of them.
+    tasks: {text, aligned, source} by name. datasets: those that use each of them. Raises InputError
+    when a task's `aligned` words do not stand in its text.
     """
     lines = [
         "# Task instructions",
@@ -74,6 +76,8 @@ def task_table(tasks: Mapping[str, Mapping[str, str]], datasets: Mapping[str, li
     ]
     for name, users in datasets.items():
         task = tasks[name]
+        if task["aligned"] not in task["text"]:
+            raise InputError(f"resources/prompts/tasks.yaml: {name}.aligned is no part of its text")
         text = task["text"].replace(task["aligned"], f"**{task['aligned']}**")
         lines.append(f"| {name} | {', '.join(users)} | {text} | {task['source']} |")
     return "\n".join([*lines, ""])

@@ -38,6 +38,18 @@ def test_what_does_not_fit_is_passed_over(tmp_path: Path, tokenizer: Any, templa
         prompt_document(write(tmp_path, context="c"), settings, 300, 0)
 
 
+def test_no_example_ends_its_own_fence(tmp_path: Path, tokenizer: Any, template: dict) -> None:
+    settings = PromptSettings(tokenizer, template, {"nq": "Extract."}, 600)
+    page = prompt_document(write(tmp_path, context="a\n" + "`" * 9 + "\nb"), settings, 10, 0)
+    assert page.count("\n" + "`" * 10) == 4 and page.endswith("\n" + "`" * 10 + "\n")
+
+
+def test_aligned_words_that_are_no_part_of_the_task_are_told() -> None:
+    tasks = {"qa": {"text": "Answer.", "aligned": "from the text", "source": "ours"}}
+    with pytest.raises(InputError, match=r"tasks\.yaml: qa\.aligned is no part of its text"):
+        task_table(tasks, {"qa": ["x"]})
+
+
 def test_every_task_names_its_objective() -> None:
     tasks = yaml.safe_load((ROOT / "resources/prompts/tasks.yaml").read_text())
     table = task_table(tasks, {name: ["x"] for name in tasks})
