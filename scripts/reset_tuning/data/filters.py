@@ -27,6 +27,11 @@ def _is_blank(text: str | None) -> bool:
     return not (text or "").strip()
 
 
+def _has_reference(candidate: Candidate) -> bool:
+    """Whether there is a first reference, the one that is trained on, and some text in it."""
+    return bool(candidate.references) and not _is_blank(candidate.references[0])
+
+
 def empty_instruction() -> Keep:
     """Drop examples without an instruction."""
     return lambda candidate: not _is_blank(candidate.instruction)
@@ -34,7 +39,7 @@ def empty_instruction() -> Keep:
 
 def empty_response() -> Keep:
     """Drop examples without a response or reference."""
-    return lambda candidate: bool(candidate.references)
+    return _has_reference
 
 
 def has_context() -> Keep:
@@ -65,7 +70,7 @@ def low_rating(above: float = 0.5, annotators: int = 2) -> Keep:
 
 def no_answer() -> Keep:
     """Drop questions without an answer."""
-    return lambda candidate: bool(candidate.references)
+    return _has_reference
 
 
 def empty_question() -> Keep:
@@ -118,11 +123,15 @@ def build_filters(
     """Return a dataset's filters in order: its format's own rules, then those of the config.
 
     `items` are names or {name: options}. A rule that the config lists stands where the config puts
-    it. Raises InputError for a name or an option that does not exist.
+    it. A format's rule that is none of FILTERS is a fault that its reader marks. Raises InputError
+    for a name or an option that does not exist.
     """
     listed = [filter_name(dataset, item) for item in items]
-    own = [(rule, {}) for rule in format_rules if rule not in dict(listed)]
-    return [NamedFilter(name, _build(dataset, name, options)) for name, options in [*own, *listed]]
+    own = [rule for rule in format_rules if rule not in dict(listed)]
+    return [
+        *(NamedFilter(rule, FILTERS.get(rule, _fault(rule))()) for rule in own),
+        *(NamedFilter(name, _build(dataset, name, options)) for name, options in listed),
+    ]
 
 
 def filter_name(dataset: str, item: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

@@ -40,6 +40,8 @@ def passes(item: str | dict, candidate: Candidate) -> bool:
         ("empty_context", {"context": "a"}, {"context": " "}),
         ("empty_question", {"question": "a"}, {"question": " "}),
         ("empty_question", {"question": "a"}, {"question": None}),
+        ("no_answer", {"references": ("a",)}, {"references": (" ",)}),
+        ("empty_response", {"references": ("a",)}, {"references": ("", "a")}),
         ("no_context", {}, {"faults": frozenset({"no_context"})}),
         ("not_assistant_pair", {}, {"faults": frozenset({"not_assistant_pair"})}),
     ],
@@ -52,6 +54,12 @@ def test_each_filter(item: str | dict, kept: dict, dropped: dict) -> None:
 def test_format_rules_come_first_unless_listed() -> None:
     rules = build_filters("x", ["no_answer", "no_context"], ("unsupported_type", "no_context"))
     assert [rule.name for rule in rules] == ["unsupported_type", "no_answer", "no_context"]
+
+
+def test_a_reader_may_mark_faults_of_its_own() -> None:
+    (rule,) = build_filters("quiz", [], ("too_easy",))
+    assert rule.name == "too_easy" and rule.keep(Candidate())
+    assert not rule.keep(Candidate(faults=frozenset({"too_easy"})))
 
 
 @pytest.mark.parametrize("item", ["too_long", {"too_long": {}}])
