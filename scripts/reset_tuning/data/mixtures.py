@@ -91,6 +91,11 @@ class PromptSettings:
     tasks: Mapping[str, str]
     max_length: int
 
+    @property
+    def n_end_tokens(self) -> int:
+        """The tokens that end a response."""
+        return int(self.tokenizer.eos_token_id is not None)
+
 
 @dataclass(frozen=True)
 class MixtureFiles:
@@ -316,16 +321,17 @@ def _usable_rows(
     """
     ledger.count(READ, len(rows), len(rows))
     rows = _kept(rows, "no_response", rows["references"].map(len) > 0, ledger)
-    rows = _kept(rows, _DROPPED_AS[EXACT], ~instructions.are_equal(rows), ledger)
-    if instructions.looks_for_near:
-        rows = _kept(rows, _DROPPED_AS[NEAR], ~instructions.are_near(rows), ledger)
     rows = rows.assign(response=rows["references"].map(lambda texts: texts[0]))
     counts = np.array(count_tokens(rows["response"], settings.tokenizer), dtype=np.int64)
-    has_end = settings.tokenizer.eos_token_id is not None
-    rows["n_response_tokens"] = counts + int(has_end)  # as trained on: with the end token
+    # As trained on: with the end token.
+    rows["n_response_tokens"] = counts + settings.n_end_tokens
     if spec.long_responses == "drop":
         short = pd.Series(counts <= spec.max_response_tokens, index=rows.index)
         rows = _kept(rows, "response_too_long", short, ledger)
+    # After it, lest an instruction be lost as the duplicate of one that is of no use.
+    rows = _kept(rows, _DROPPED_AS[EXACT], ~instructions.are_equal(rows), ledger)
+    if instructions.looks_for_near:
+        rows = _kept(rows, _DROPPED_AS[NEAR], ~instructions.are_near(rows), ledger)
     return _with_prompts(rows, settings, ledger)
 
 
@@ -360,7 +366,8 @@ def _compared(one: _Set, wanted: Collection[str]) -> Iterator[tuple[str, str]]:
     for part in one.rows.parts(_COMPARED):
         for start in range(0, len(part), _BATCH):
             rows = part.slice(start, _BATCH).to_pandas()
-            rows = rows[rows["example_id"].isin(wanted)]
+            # Not by `isin`, which goes through all that is wanted once per call.
+            rows = rows[[id_ in wanted for id_ in rows["example_id"]]]
             yield from zip(rows["example_id"], _compared_texts(rows), strict=True)
 
 

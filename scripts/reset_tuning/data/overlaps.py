@@ -6,6 +6,7 @@ similarity. The hashing misses a pair at the threshold with a probability below 
 one above it with less.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -88,7 +89,7 @@ class NearIndex:
 
         self._similarity = similarity
         self._texts: list[str] = []
-        self._sizes: set[int] = set()
+        self._sizes: list[int] = []  # how many n-grams the texts have, each number once, sorted
         self._lsh = RMinHashLSH(similarity.threshold, _HASHES, n_bands(similarity.threshold))
         self._ngrams_at = lru_cache(_REMEMBERED)(self._ngrams_of_place)
 
@@ -114,7 +115,8 @@ class NearIndex:
     def _add(self, folded: str, ngrams: frozenset[str], signature: Any) -> int:
         place = len(self._texts)
         self._texts.append(folded)
-        self._sizes.add(len(ngrams))
+        if len(ngrams) not in self._sizes_near(len(ngrams)):
+            insort(self._sizes, len(ngrams))
         self._lsh.insert(place, signature)
         return place
 
@@ -133,7 +135,13 @@ class NearIndex:
         product with the threshold may be rounded up and lose a pair that is exactly at it.
         """
         least = self._similarity.threshold
-        return any(min(size, known) / max(size, known) >= least for known in self._sizes)
+        near = self._sizes_near(size)
+        return any(min(size, known) / max(size, known) >= least for known in near)
+
+    def _sizes_near(self, size: int) -> list[int]:
+        """Return the largest known size below this one, and the smallest that is not below."""
+        place = bisect_left(self._sizes, size)
+        return self._sizes[max(0, place - 1) : place + 1]
 
     def _ngrams_of_place(self, place: int) -> frozenset[str]:
         return word_ngrams(self._texts[place], self._similarity.n_words)

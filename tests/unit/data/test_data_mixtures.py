@@ -131,7 +131,7 @@ def test_sets_are_unique_held_out_and_up_sampled(built: Any) -> None:
     assert Counter(mixture.train["set"]) == {"instruction": 10, "nq": 10}
     assert Counter(mixture.validation["set"]) == {"instruction": 2, "nq": 2}
     assert dropped(mixture, "instruction") == {
-        "read": 0, "no_response": 0, "duplicate_instruction": 1, "response_too_long": 0,
+        "read": 0, "no_response": 0, "response_too_long": 0, "duplicate_instruction": 1,
         "prompt_too_long": 0, "held_out_for_validation": 2, "near_duplicate_of_validation": 0,
         "up_sampled": -6,
     }  # fmt: skip
@@ -177,6 +177,13 @@ def test_long_responses_and_prompts_are_dropped_by_name(built: Any) -> None:
     )
     kept = dropped(built(examples, long_responses="keep"), "instruction")
     assert "response_too_long" not in kept
+
+
+def test_no_instruction_is_lost_as_the_duplicate_of_one_that_is_of_no_use(built: Any) -> None:
+    examples = sample()
+    examples["dolly"].at[0, "references"] = ["qx" * 30]  # OASST has its instruction too
+    counts = dropped(built(examples), "instruction")
+    assert (counts["response_too_long"], counts["duplicate_instruction"]) == (1, 0)
 
 
 def test_the_longest_allowed_response_stays(built: Any, tokenizer: Any) -> None:
