@@ -90,7 +90,9 @@ def _test_lengths(path: Path, settings: PromptSettings, reserved_tokens: int) ->
     return pd.DataFrame(
         {
             "n_prompt_tokens": [prompt.n_tokens if prompt else None for prompt in fitted],
-            "n_response_tokens": [next(counts) if text else None for text in references],
+            "n_response_tokens": [
+                next(counts) + settings.n_end_tokens if text else None for text in references
+            ],
             "n_context_tokens_cut": [
                 prompt.n_context_tokens_cut if prompt else 0 for prompt in fitted
             ],

@@ -71,6 +71,8 @@ def test_data_stats_and_gold_positions(tmp_path: Path, tokenizer: Any, template:
     assert stats.loc["train", ["mean_prompt_tokens", "n_contexts_cut"]].to_list() == [30.0, 1]
     assert stats.loc["test", ["role", "n_raw", "n_kept", "n_used"]].to_list() == ["seen", 8, 5, 3]
     assert stats.loc["test", "mean_prompt_tokens"] > 50
+    response = len(tokenizer("yes", add_special_tokens=False)["input_ids"])
+    assert stats.loc["test", "mean_response_tokens"] == response + 1, "with the end, as in training"
     gold = read_table(tmp_path / "gold.csv", "gold_positions")
     assert gold[["rank", "n_in_context", "n_in_retrieval"]].to_numpy().tolist() == [
         [1, 2, 2], [2, 1, 0], [9, 0, 1],
