@@ -328,6 +328,7 @@ def _read(
     """Yield every candidate and whether its file belongs to this split alone."""
     for file in files:
         path = manifest.parent / file.path
+        beside = [(manifest.parent / other.path, other.path) for other in files if other != file]
         is_own = file.split != ALL_SPLITS
         with _naming(dataset):
             for candidate in read_candidates(
@@ -338,6 +339,7 @@ def _read(
                 spec.options,
                 spec.on_bad_row,
                 unanswered,
+                beside,
             ):
                 yield candidate, is_own
 
@@ -407,7 +409,7 @@ def _best_of_groups(items: Iterator[Identified]) -> list[Identified]:
     best: dict[str, tuple[tuple[float, float, str], Identified]] = {}
     for item in items:
         reply = item.candidate
-        group = reply.group or reply.source_row
+        group = reply.source_row if reply.group is None else reply.group
         rank = float("inf") if reply.rank is None else reply.rank
         order = (rank, -(reply.rating or 0.0), item.example_id)
         if group not in best or order < best[group][0]:

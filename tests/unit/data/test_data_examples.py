@@ -189,6 +189,47 @@ def test_the_best_ranked_reply_that_qualifies_is_kept(tmp_path: Path) -> None:
     ]
 
 
+def two_files(folder: Path, first: list[dict], second: list[dict]) -> Path:
+    """Return the manifest of two raw files of the training split."""
+    path = manifest(folder, {"a": first, "b": second})
+    listed = json.loads(path.read_text())
+    path.write_text(json.dumps({"files": [file | {"split": "train"} for file in listed["files"]]}))
+    return path
+
+
+def pairs(path: Path) -> list[tuple[str, str]]:
+    """Return prompts and replies that are kept of OpenAssistant's messages."""
+    done = prepared(path, "train", spec("instruction", "oasst1", filters=["not_assistant_pair"]))
+    replies = [references[0] for references in done.examples["references"]]
+    return sorted(zip(done.examples["instruction"], replies, strict=True))
+
+
+def test_a_message_of_id_0_has_one_best_reply(tmp_path: Path) -> None:
+    replies = [message(1, 0, 0, 0.9), message(2, 0, 1, 0.9)]
+    replies = [reply | {"role": "assistant", "text": str(reply["rank"])} for reply in replies]
+    path = manifest(tmp_path, {"train": [message(0, None, None, 0.0) | {"text": "?"}, *replies]})
+    assert pairs(path) == [("?", "0")]
+
+
+def test_files_that_count_their_messages_from_1_have_a_prompt_each(tmp_path: Path) -> None:
+    def numbered(prompt: str, *extra: dict) -> list[dict]:
+        root, reply = message(1, None, None, 0.0), message(2, 1, 0, 0.9)
+        return [root | {"text": prompt}, reply | {"text": prompt.upper()}, *extra]
+
+    lost = message(4, 3, 0, 0.9) | {"text": "another prompt's"}
+    unrelated = message(3, None, None, 0.0) | {"text": "no reply"}
+    path = two_files(tmp_path, numbered("a", unrelated), numbered("b", lost))
+    assert pairs(path) == [("a", "A"), ("b", "B")]
+
+
+@pytest.mark.parametrize("is_swapped", [False, True])
+def test_a_tree_may_be_split_over_files(tmp_path: Path, is_swapped: bool) -> None:
+    first = [message("root", None, None, 0.0), message("second", "root", 1, 0.9)]
+    second = [message("best", "root", 0, 0.9), message("lone", None, None, 0.0)]
+    files = (second, first) if is_swapped else (first, second)
+    assert pairs(two_files(tmp_path, *files)) == [("root", "best")]
+
+
 @settings(max_examples=25)
 @given(
     st.lists(st.text("abc ?", max_size=4), min_size=1, max_size=40),

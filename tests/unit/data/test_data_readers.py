@@ -201,7 +201,7 @@ def test_only_replies_to_root_prompts_are_pairs(tmp_path: Path) -> None:
     assert (found[0].instruction, found[0].references, found[0].group) == (
         "ROOT",
         ("REPLY",),
-        "root",
+        "root ROOT",
     )
 
 

@@ -60,7 +60,7 @@ def _unchanged(record: Record) -> Record:
     return record
 
 
-def _unjoined(rows: Iterable[Row]) -> Iterable[Row]:
+def _unjoined(rows: Iterable[Row], others: Iterable[Iterable[Row]]) -> Iterable[Row]:
     return rows
 
 
@@ -71,11 +71,12 @@ class Format:
     `signatures` are sets of keys, of which a record has all of at least one; a record with a key of
     `excluded` is something else. `expand` takes a record apart that holds several (with a suffix
     for their source rows) and looks no further: `part` makes a record of each, so that what is
-    wrong with one costs no other. `join` completes rows from other rows of their file. `rules`
-    names the faults that `read` may find, in the order in which they are counted. In a `grouped`
-    format several candidates answer the same prompt, and the best one is kept. `columns` are all
-    that `read` needs of a parquet file (default: everything). With `answers_by_option` a record
-    also needs the key that the option `answers` names.
+    wrong with one costs no other. `join` completes rows from other rows of their file, or from
+    those of the split's other files, which are read when it goes through them. `rules` names the
+    faults that `read` may find, in the order in which they are counted. In a `grouped` format
+    several candidates answer the same prompt, and the best one is kept. `columns` are all that
+    `read` needs of a parquet file (default: everything). With `answers_by_option` a record also
+    needs the key that the option `answers` names.
     """
 
     name: str
@@ -84,7 +85,7 @@ class Format:
     read: Callable[[Record, ReaderOptions], Iterable[Candidate]]
     expand: Callable[[Record], Iterable[tuple[str, Any]]] = _itself
     part: Callable[[Record], Record] = _unchanged
-    join: Callable[[Iterable[Row]], Iterable[Row]] = _unjoined
+    join: Callable[[Iterable[Row], Iterable[Iterable[Row]]], Iterable[Row]] = _unjoined
     excluded: frozenset[str] = frozenset()
     rules: tuple[str, ...] = ()
     grouped: bool = False

@@ -1,6 +1,6 @@
 """Reader of OpenAssistant conversations: messages, or trees of messages."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from reset_tuning.data.candidates import Candidate, clean, clean_all
@@ -43,25 +43,49 @@ def _message(record: Record) -> Record:
     return message
 
 
-def join_parents(rows: Iterable[Row]) -> Iterator[Row]:
+def join_parents(rows: Iterable[Row], others: Iterable[Iterable[Row]]) -> Iterator[Row]:
     """Yield every message with the message that it replies to, or null, under `parent_message`.
 
-    Of several messages with one id the first counts as parent; the others carry `repeated`.
+    Of several messages with one id the first counts as parent; the others carry `repeated`. A
+    parent that is not in the message's own file is looked for in the others.
     """
     messages = [
         (row, message if isinstance(message, BadRow) else _slim(message)) for row, message in rows
     ]
-    by_id: dict[str, Record] = {}
-    for _, message in messages:
-        if not isinstance(message, BadRow):
-            by_id.setdefault(message["message_id"], message)
+    own = _by_id(messages)
+    wanted = {message["parent_id"] for message in own.values()} - own.keys() - {None}
+    parents = {**(_elsewhere(wanted, own, others) if wanted else {}), **own}
     for row, message in messages:
         if isinstance(message, BadRow):
             yield row, message
             continue
-        is_first = by_id[message["message_id"]] is message
-        parent = by_id.get(message["parent_id"])
+        is_first = own[message["message_id"]] is message
+        parent = parents.get(message["parent_id"])
         yield row, {**message, _PARENT: parent, "repeated": not is_first}
+
+
+def _by_id(messages: Iterable[Row]) -> dict[Any, Record]:
+    found: dict[Any, Record] = {}
+    for _, message in messages:
+        if not isinstance(message, BadRow):
+            found.setdefault(message["message_id"], message)
+    return found
+
+
+def _elsewhere(
+    wanted: set[Any], own: Mapping[Any, Record], others: Iterable[Iterable[Row]]
+) -> dict[Any, Record]:
+    """Return messages of other files by id, those of the first that has one.
+
+    Files that share an id may each count their messages from 1, where 7 is another message in each:
+    no parent is taken from such a file.
+    """
+    found: dict[Any, Record] = {}
+    for rows in others:
+        messages = _by_id(rows)
+        if messages.keys().isdisjoint(own):
+            found = {name: _slim(messages[name]) for name in wanted & messages.keys()} | found
+    return found
 
 
 def _slim(message: Record) -> Record:
@@ -85,13 +109,15 @@ def read_message(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
         and not record["deleted"]
         and not parent["deleted"]
     )
+    prompt = clean(parent["text"]) if is_pair else ""
     yield Candidate(
-        instruction=clean(parent["text"]) if is_pair else "",
+        instruction=prompt,
         references=clean_all(record["text"]),
         language=record["lang"],
         rating=rating,
         raters=raters,
-        group=record["parent_id"],
+        # With the text, since another file may give the id to another prompt.
+        group=f"{record['parent_id']} {prompt}" if is_pair else None,
         rank=_rank(record["rank"]),
         faults=frozenset(_faults(is_pair, record["repeated"])),
     )

@@ -6,7 +6,7 @@ Every module beside this one that has FORMATS adds them: a new raw format is one
 import itertools
 import logging
 import pkgutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ def read_candidates(
     options: ReaderOptions,
     on_bad_row: str = FAIL,
     unanswered: Count | None = None,
+    beside: Sequence[tuple[Path, str]] = (),
 ) -> Iterator[Candidate]:
     """Yield the candidates of a raw file in its order; `name` stands for it in source rows.
 
@@ -63,6 +64,8 @@ def read_candidates(
 
     `unanswered`: rows whose column of answers is seen to be empty without reading them (parquet's)
     do not come; it is told how many. Without it every row comes.
+
+    `beside`: path and name of the split's other files, for rows that are completed from them.
     """
     rows = read_records(path, name, tolerant=True)
     at_most = _LOOKED_AT if on_bad_row == DROP_AND_COUNT else 1
@@ -77,8 +80,9 @@ def read_candidates(
         rows = read_records(
             path, name, tolerant=True, columns=chosen.columns, unless_empty=unless_empty
         )
+    others = (read_records(*file, tolerant=True) for file in beside)
     n_bad = 0
-    for candidate, reason in _candidates_of(itertools.chain(seen, rows), chosen, options):
+    for candidate, reason in _candidates_of(itertools.chain(seen, rows), others, chosen, options):
         if reason is not None:
             n_bad += 1
             _tell_of_bad_row(reason, n_bad, on_bad_row)
@@ -112,11 +116,15 @@ def _tell_of_bad_row(reason: str, n_bad: int, on_bad_row: str) -> None:
 
 
 def _candidates_of(
-    rows: Iterable[Row], chosen: Format | None, options: ReaderOptions
+    rows: Iterable[Row],
+    others: Iterable[Iterable[Row]],
+    chosen: Format | None,
+    options: ReaderOptions,
 ) -> Iterator[tuple[Candidate, str | None]]:
     """Yield candidates and, for those that stand for a bad row, what is wrong with it."""
     if chosen is not None:
-        rows = chosen.join(_expanded(rows, chosen))
+        expanded = (_expanded(file, chosen) for file in others)
+        rows = chosen.join(_expanded(rows, chosen), expanded)
     for row, record in rows:
         found = record if chosen is None else _read(record, row, chosen, options)
         if isinstance(found, BadRow):
