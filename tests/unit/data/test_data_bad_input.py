@@ -405,3 +405,26 @@ def test_values_that_no_reader_takes(
     else:
         sentence = case.refusal(one_list, on_bad_row="drop-and-count")
         assert "raw.jsonl: the record at line 1 cannot be read: " in sentence
+
+
+@pytest.mark.parametrize(
+    "text", ["['It is.']", '["It is."]', ' ["a", "b"]\n', "['a' 'b']", "['a'\n 'b']", "[['a']]"]
+)
+@pytest.mark.parametrize(
+    ("dataset", "key"),
+    [
+        ("nq", "answers"),
+        ("bioasq", "exact_answer"),
+        ("searchqa", "answer"),
+        ("ms_marco", "wellFormedAnswers"),
+        ("cnn_dailymail", "highlights"),
+    ],
+)
+def test_a_list_written_as_text_is_a_bad_row(
+    dataset: str, key: str, text: str, tmp_path: Path, experiment: Experiment, records: dict
+) -> None:
+    case, known = Case(tmp_path, dataset, experiment), records[dataset]
+    answered = next(row for row in known if dataset != "ms_marco" or row["wellFormedAnswers"])
+    content = lines([*known, answered | {key: text}])
+    assert "a list written as text; write it as a list" in case.refusal(content)
+    assert case.dropped(content) == 1

@@ -406,10 +406,18 @@ def test_ms_marco_in_every_form(tmp_path: Path) -> None:
         assert candidate.context == "\n".join(PASSAGES) and candidate.gold_ranks == (2,)
 
 
-@pytest.mark.parametrize("empty", ["[]", [], [""], ["No Answer Present."], None])
+@pytest.mark.parametrize("empty", ["[]", " [ ]", [], [""], ["No Answer Present."], None])
 def test_ms_marco_without_an_answer(tmp_path: Path, empty: Any) -> None:
     record = MARCO | {"passages": ROWS, "wellFormedAnswers": empty}
     assert read_one(tmp_path, record, "ms_marco").references == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["[sic]", "[1] It is.", "[", "[1:2]", "[1], [2]", "[" * 9999 + "]" * 9999]
+)
+def test_an_answer_in_brackets_is_no_list(tmp_path: Path, text: str) -> None:
+    record = MARCO | {"passages": ROWS, "wellFormedAnswers": text}
+    assert read_one(tmp_path, record, "ms_marco").references == (text,)
 
 
 def test_ms_marco_v1_has_plain_answers(tmp_path: Path) -> None:

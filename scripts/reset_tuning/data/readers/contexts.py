@@ -1,5 +1,7 @@
 """Readers of question-answering and summarization sets."""
 
+import ast
+import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,6 +18,32 @@ _NO_ANSWER = "No Answer Present."  # MS MARCO's way to say that the list is empt
 _BIOASQ_TYPES = {"factoid", "list"}  # those with an answer to extract, as in RobustQA
 
 
+def _texts_of(values: Any) -> tuple[str, ...]:
+    """Return the texts of a text or list; raise ValueError for a text that spells a list.
+
+    Csv files write an empty list as the text "[]", MS MARCO's raw files too. Any other is not taken
+    apart: numpy's "['a' 'b']" would become one word.
+    """
+    if isinstance(values, str) and values.strip().startswith("["):
+        spelt = _spelt_list(values.strip())
+        if spelt:
+            raise ValueError(f"{values[:60]!r} is a list written as text; write it as a list")
+        if spelt == []:
+            return ()
+    return clean_all(values)
+
+
+def _spelt_list(text: str) -> list[Any] | None:
+    """Return the list that a text spells in JSON or Python, or null."""
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            found = parse(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        return found if isinstance(found, list) else None
+    return None
+
+
 # --- extractive question answering ----------------------------------------------------------------
 
 
@@ -27,7 +55,7 @@ def _extractive(
     Answers that stand in these passages come first, so that a model is trained on a span of its
     context; the others stay as further references.
     """
-    references = tuple(dict.fromkeys(clean_all(answers)))
+    references = tuple(dict.fromkeys(_texts_of(answers)))
     known = [passage for passage in passages if passage.strip()]
     finder = answer_finder(references)
     chosen = choose_passages(
@@ -198,10 +226,7 @@ def _ms_marco_passages(passages: Any) -> tuple[list[str], list[Any]]:
 
 
 def _ms_marco_answers(answers: Any) -> tuple[str, ...]:
-    """Return the answers; the raw files write an empty list as the text "[]"."""
-    if answers == "[]":
-        return ()
-    return tuple(text for text in clean_all(answers) if text != _NO_ANSWER)
+    return tuple(text for text in _texts_of(answers) if text != _NO_ANSWER)
 
 
 # --- summarization --------------------------------------------------------------------------------
@@ -209,7 +234,8 @@ def _ms_marco_answers(answers: Any) -> tuple[str, ...]:
 
 def read_cnn_dailymail(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
     """Yield an article with its highlights."""
-    yield Candidate(context=clean(record["article"]), references=clean_all(record["highlights"]))
+    highlights = _texts_of(record["highlights"])
+    yield Candidate(context=clean(record["article"]), references=highlights)
 
 
 def read_wikisum(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
