@@ -478,6 +478,7 @@ def test_wikisum_of_another_form_is_a_bad_row(tmp_path: Path, spoilt: dict) -> N
     ("format", "record"),
     [
         ("cnn_dailymail", {"id": "1", "article": "Text.", "highlights": "One.\nTwo."}),
+        ("cnn_dailymail", {"id": "1", "article": "Text.", "highlights": ["One.", "", "Two."]}),
         ("wikisum", {"url": "u", "title": "t", "summary": "One.\nTwo.", "article": "Text."}),
         ("wikisum", {"inputs": ["< EOT > Text.", " "], "targets": [["a", "One."], ["b", "Two."]]}),
         ("wikisum", {"inputs": "Text.", "targets": "One.\nTwo."}),

@@ -233,9 +233,9 @@ def _ms_marco_answers(answers: Any) -> tuple[str, ...]:
 
 
 def read_cnn_dailymail(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
-    """Yield an article with its highlights."""
-    highlights = _texts_of(record["highlights"])
-    yield Candidate(context=clean(record["article"]), references=highlights)
+    """Yield an article with its highlights, which are one text or a list of sentences."""
+    highlights = "\n".join(_texts_of(record["highlights"]))
+    yield Candidate(context=clean(record["article"]), references=clean_all(highlights))
 
 
 def read_wikisum(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
