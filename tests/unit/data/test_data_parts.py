@@ -69,6 +69,11 @@ COMPOSITES = {
         ({"query": "x"}, {"query": "x", "passages": "abc"}, {"query": ["x"], "passages": []}),
         columns,
     ),
+    "self_instruct": Composite(
+        lambda text: {"input": "", "output": text},
+        (None, 5, "abc", {}, {"output": "x"}, {"input": "", "output": {}}, {"input": []}),
+        lambda parts: {"instruction": "Say it.", "instances": parts},
+    ),
     "oasst1": Composite(
         message,
         (
@@ -129,6 +134,7 @@ def test_a_bad_part_is_named(tmp_path: Path, format: str) -> None:
         ("bioasq", {"questions": None}),
         ("bioasq", {"questions": "abc"}),
         ("passages", {"context": DOCUMENTS, "qas": None}),
+        ("self_instruct", {"instruction": "Say it.", "instances": "abc"}),
         ("ms_marco", columns([COMPOSITES["ms_marco"].good("a")]) | {"passages": None}),
     ],
 )
@@ -139,7 +145,7 @@ def test_a_record_that_cannot_be_taken_apart_is_one_bad_row(
     whole = composite.record([composite.good("whole")])
     path = write_json_lines(tmp_path / "raw", [record, whole])
     bad, good = read(path, format, "drop-and-count")
-    assert (bad.source_row, bad.faults) == ("raw:1", {BAD_ROW}) and good.question == "whole"
+    assert (bad.source_row, bad.faults) == ("raw:1", {BAD_ROW}) and text_of(good) == "whole"
 
 
 def test_replies_to_a_message_that_is_no_message_are_no_prompts(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from reset_tuning.data.rows import Record
 
 _HUMAN = {"human", "user"}
 _ASSISTANT = {"gpt", "chatgpt", "assistant", "bing", "bard"}
+_INSTANCE = ("input", "output")
 _CHUNK = re.compile(r"_(\d+)$")
 _OUTPUT = re.compile(r"\s*Output:\s*$")
 _INPUT = re.compile(r"^Input:\s*")
@@ -45,13 +46,28 @@ def read_dolly(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
     )
 
 
+def instances_of(record: Record) -> Iterator[tuple[str, Any]]:
+    """Yield a record itself, or a task once for each of its instances."""
+    if "instances" not in record:
+        yield "", record
+        return
+    # A task without instances is kept as one without a response, so that a filter counts it.
+    instances = record["instances"] or [{"input": None, "output": None}]
+    for number, instance in enumerate(members(instances), start=1):
+        yield str(number), record | {"instances": [instance]}
+
+
+def instance_of(record: Record) -> Record:
+    """Return a record itself, or the instance of a task of one with its instruction."""
+    if "instances" not in record:
+        return record
+    (instance,) = record["instances"]
+    return {"instruction": record["instruction"], **{key: instance[key] for key in _INSTANCE}}
+
+
 def read_self_instruct(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
-    """Yield the examples of a Self-Instruct record: an instance, a task's instances or a prompt."""
-    if "instances" in record:
-        # A task without instances is kept as one without a response, so that a filter counts it.
-        for instance in record["instances"] or [{"input": None, "output": None}]:
-            yield _example(record["instruction"], instance["input"], instance["output"])
-    elif "prompt" in record:
+    """Yield the example of a Self-Instruct record: an instance or a prompt."""
+    if "prompt" in record:
         instruction, context = _task_of_prompt(clean(record["prompt"]))
         yield _example(instruction, context, record["completion"])
     else:
@@ -117,6 +133,8 @@ FORMATS = (
         "instruction",
         signatures("instruction instances", "prompt completion", _ALPACA_KEYS),
         read_self_instruct,
+        expand=instances_of,
+        part=instance_of,
     ),
     Format(
         "sharegpt",
