@@ -1,6 +1,7 @@
 """Every published form of the 13 sources, in tiny files written by hand."""
 
 import json
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,34 @@ def test_only_replies_to_root_prompts_are_pairs(tmp_path: Path) -> None:
         ("REPLY",),
         "root ROOT",
     )
+
+
+@pytest.mark.parametrize("nobody", ["", math.nan, None])
+@pytest.mark.parametrize("rank", ["", math.nan, None, "best"])
+def test_values_of_a_prompt_that_stand_for_none(tmp_path: Path, nobody: Any, rank: Any) -> None:
+    messages = [message("root", None, parent_id=nobody, rank=rank), message("reply", "root")]
+    found = read(write_json_lines(tmp_path / "raw", messages), "oasst1")
+    assert [sorted(candidate.faults) for candidate in found] == [["not_assistant_pair"], []]
+
+
+@pytest.mark.parametrize("rank", ["", math.nan, None])
+def test_a_reply_without_a_rank(tmp_path: Path, rank: Any) -> None:
+    messages = [message("root", None), message("reply", "root", rank=rank)]
+    assert read(write_json_lines(tmp_path / "raw", messages), "oasst1")[1].rank is None
+
+
+@pytest.mark.parametrize(("own", "named"), [(10, "10"), ("10", 10), (10, 10), (0, "0")])
+def test_ids_are_equal_as_numbers_and_as_texts(tmp_path: Path, own: Any, named: Any) -> None:
+    root = message("root", None, message_id=own)
+    messages = [root, message("reply", "root", parent_id=named)]
+    assert not read(write_json_lines(tmp_path / "raw", messages), "oasst1")[1].faults
+
+
+def test_replies_to_a_blank_id_are_no_prompts(tmp_path: Path) -> None:
+    reply = message("reply", "x", role="prompter", replies=[message("answer", "reply")])
+    tree = {"message_tree_id": "t", "prompt": message("", None, replies=[reply])}
+    found = read(write_json_lines(tmp_path / "raw", [tree]), "oasst1")
+    assert all(candidate.faults for candidate in found)
 
 
 @pytest.mark.parametrize(

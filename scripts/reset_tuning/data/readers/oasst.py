@@ -11,6 +11,8 @@ _PARENT = "parent_message"
 _NOBODY = "message without an id"
 _NEEDED = ("message_id", "text", "role")
 _NAMES = ("message_id", "parent_id", "role", "lang")  # that messages are looked up and chosen by
+_IDS = ("message_id", "parent_id")
+_ROLES = ("prompter", "assistant")
 
 
 def messages_of(record: Record) -> Iterator[tuple[str, Any]]:
@@ -29,7 +31,8 @@ def messages_of(record: Record) -> Iterator[tuple[str, Any]]:
         yield str(count), message | {"parent_id": parent}
         identifier, replies = message.get("message_id"), message.get("replies") or []
         # Null is the parent of prompts: what replies to a message without an id must not be one.
-        parent = identifier if isinstance(identifier, str | int) else _NOBODY
+        has_id = isinstance(identifier, str | int) and identifier != ""
+        parent = identifier if has_id else _NOBODY
         replies = replies if isinstance(replies, list) else [replies]
         waiting.extend((reply, parent) for reply in reversed(replies))
 
@@ -37,10 +40,23 @@ def messages_of(record: Record) -> Iterator[tuple[str, Any]]:
 def _message(record: Record) -> Record:
     """Return a message; raise KeyError or TypeError for one that cannot be joined with others."""
     message = {key: record[key] for key in _NEEDED} | record
+    if _is_nothing(message.get("parent_id")):
+        message["parent_id"] = None
     for key in _NAMES:
         if not isinstance(message.get(key), str | int if key in _NEEDED else str | int | None):
             raise TypeError(f"{key} must be a text, not {message[key]!r}")
-    return message
+    if message["role"] not in _ROLES:
+        raise ValueError(f"role must be {' or '.join(_ROLES)}, not {message['role']!r}")
+    if not isinstance(message.get("deleted"), bool | int | None):
+        raise TypeError(f"deleted must be true or false, not {message['deleted']!r}")
+    # Some files number messages in one column and name them by digits in another.
+    names = {key: str(message[key]) for key in _IDS if message.get(key) is not None}
+    return message | names
+
+
+def _is_nothing(value: Any) -> bool:
+    """Say whether a value stands for none: null, an empty text or not-a-number, as csv files do."""
+    return value is None or value == "" or value != value
 
 
 def join_parents(rows: Iterable[Row], others: Iterable[Iterable[Row]]) -> Iterator[Row]:
@@ -118,14 +134,14 @@ def read_message(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
         raters=raters,
         # With the text, since another file may give the id to another prompt.
         group=f"{record['parent_id']} {prompt}" if is_pair else None,
-        rank=_rank(record["rank"]),
+        rank=_rank(record["rank"]) if is_pair else None,
         faults=frozenset(_faults(is_pair, record["repeated"])),
     )
 
 
 def _rank(value: Any) -> int | None:
     try:
-        return None if value is None else int(value)
+        return None if _is_nothing(value) else int(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"rank must be a number, not {value!r}") from error
 
