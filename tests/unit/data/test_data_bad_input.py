@@ -431,3 +431,15 @@ def test_a_list_written_as_text_is_a_bad_row(
     content = lines([*known, answered | {key: text}])
     assert "a list written as text; write it as a list" in case.refusal(content)
     assert case.dropped(content) == 1
+
+
+@pytest.mark.parametrize("answer", [True, {"yes": 1}, "['yes']"])
+def test_the_answer_to_an_unsupported_question_is_not_looked_at(
+    answer: Any, tmp_path: Path, experiment: Experiment, records: dict
+) -> None:
+    case, known = Case(tmp_path, "bioasq", experiment), records["bioasq"]
+    before, _ = case.prepare(lines(known))
+    judged = known[0] | {"type": "yesno", "exact_answer": answer}
+    after, ledger = case.prepare(lines([*known, judged]))
+    assert ledger.n_dropped("bad_row") == 0 and len(after) == len(before)
+    assert "is not a bioasq record" in case.refusal(lines([*known, judged | {"type": "list"}]))

@@ -168,8 +168,10 @@ def bioasq_questions(record: Record) -> Iterator[tuple[str, Any]]:
 def read_bioasq(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
     """Yield a BioASQ question; its exact answer is a string, a list or a list of synonym lists."""
     snippets = [clean(snippet["text"]) for snippet in record.get("snippets") or []]
-    faults = () if record["type"] in _BIOASQ_TYPES else ("unsupported_type",)
-    yield _extractive(record["body"], record.get("exact_answer"), snippets, options, *faults)
+    is_supported = record["type"] in _BIOASQ_TYPES
+    answers = record.get("exact_answer") if is_supported else None  # some answer yes with `true`
+    faults = () if is_supported else ("unsupported_type",)
+    yield _extractive(record["body"], answers, snippets, options, *faults)
 
 
 # --- abstractive question answering ---------------------------------------------------------------
