@@ -58,6 +58,15 @@ _logger = logging.getLogger(__name__)
 TRAIN = "train"
 _QUESTION_KINDS = ("extractive_qa", "abstractive_qa")
 _EXCERPT = 200  # characters of a text that an overlap is shown with
+_KEYS_OF_STEPS = {  # that are no filters, below their dataset's key; two go by none
+    BAD_ROW: "on_bad_row",
+    "other_split": "splits.{split}.fraction",
+    "not_in_subset": "splits.{split}.subset",
+    "not_best_reply": "",
+    "duplicate_content": "",
+    "not_sampled_for_training": "splits.{split}.size",
+    "not_sampled_for_evaluation": "splits.{split}.size",
+}
 _BROKEN_BY = {
     EXACT: {SEEN_IN_TRAINING, NEAR_DUPLICATE_OF_TRAINING},
     NEAR: {NEAR_DUPLICATE_OF_TRAINING},
@@ -429,13 +438,17 @@ def _unique(items: Iterator[Identified], ledger: Ledger) -> Iterator[Identified]
     return ledger.filtered("duplicate_content", items, is_new)
 
 
-def _nothing_left(dataset: str, split: str, ledger: Ledger) -> str:
+def nothing_left(dataset: str, split: str, ledger: Ledger) -> str:
+    """Return the sentence for a split without rows: the step that dropped most, and its key."""
     if not ledger.steps[0].n_in:
         return f"dataset {dataset}, split {split}: the raw files hold no records"
     step = ledger.hungriest()
+    key = _KEYS_OF_STEPS.get(step.rule, "filters")
+    where = f", see datasets.{dataset}.{key.format(split=split)}" if key else ""
     return (
         f"dataset {dataset}, split {split}: none of {ledger.steps[0].n_in} records is left; "
-        f"filter {step.rule} dropped most ({step.n_dropped}), see datasets.{dataset}.filters"
+        f"{'filter' if key == 'filters' else 'step'} {step.rule} dropped most "
+        f"({step.n_dropped}){where}"
     )
 
 
@@ -452,7 +465,7 @@ def _rows(
     ledger.log()
     ledger.check(n_rows)
     if not n_rows:
-        raise InputError(_nothing_left(dataset, ledger.split, ledger))
+        raise InputError(nothing_left(dataset, ledger.split, ledger))
     if kind in _QUESTION_KINDS:
         positions = dict(sorted(first_gold.items()))
         _logger.info("%s %s: first gold passage by rank: %s", dataset, ledger.split, positions)

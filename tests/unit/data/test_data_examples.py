@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from raw_samples import write_json_lines
 
 from prepare_split import main as prepare
-from reset_tuning.data.examples import DatasetSpec, prepare_split
+from reset_tuning.data.examples import DatasetSpec, nothing_left, prepare_split
 from reset_tuning.data.fetch import fetch
 from reset_tuning.data.ledger import AccountingError, Ledger
 from reset_tuning.data.overlaps import Similarity
@@ -458,6 +458,25 @@ def test_nothing_left_names_the_filter(tmp_path: Path) -> None:
     path = manifest(tmp_path, {"test": [task(""), task("a", context="c"), task("b", context="c")]})
     with pytest.raises(InputError, match="dataset x, split test: none of 3 records.*has_context"):
         prepared(path, "test", spec())
+
+
+@pytest.mark.parametrize(
+    ("rule", "where"),
+    [
+        ("bad_row", "step bad_row dropped most (2), see datasets.x.on_bad_row"),
+        ("other_split", "step other_split dropped most (2), see datasets.x.splits.test.fraction"),
+        ("not_in_subset", "not_in_subset dropped most (2), see datasets.x.splits.test.subset"),
+        ("not_best_reply", "step not_best_reply dropped most (2)"),
+        ("duplicate_content", "step duplicate_content dropped most (2)"),
+        ("not_sampled_for_evaluation", "dropped most (2), see datasets.x.splits.test.size"),
+        ("no_context", "filter no_context dropped most (2), see datasets.x.filters"),
+    ],
+)
+def test_nothing_left_names_the_key_of_a_step_that_is_no_filter(rule: str, where: str) -> None:
+    ledger = Ledger("data", "x", "test")
+    ledger.count("read", 2, 2)
+    ledger.count(rule, 2, 0)
+    assert nothing_left("x", "test", ledger).endswith(where)
 
 
 def test_files_without_a_split_need_a_fraction(tmp_path: Path) -> None:
