@@ -443,3 +443,88 @@ def test_the_answer_to_an_unsupported_question_is_not_looked_at(
     after, ledger = case.prepare(lines([*known, judged]))
     assert ledger.n_dropped("bad_row") == 0 and len(after) == len(before)
     assert "is not a bioasq record" in case.refusal(lines([*known, judged | {"type": "list"}]))
+
+
+def test_many_keys_are_counted_and_not_listed(case: Case, records: dict) -> None:
+    keyed = {f"id-{number:05d}": {"text": "x"} for number in range(5000)}
+    for content in (lines([keyed]), lines([*records[case.dataset], keyed])):
+        sentence = case.refusal(content)
+        assert "id-00019 and 4980 more" in sentence and len(sentence) < 2000
+
+
+@pytest.mark.parametrize(
+    ("dataset", "spoilt", "field"),
+    [
+        ("nq", {"ctxs": None}, "list expected, found NoneType; its fields are answers (list of "),
+        ("nq", {"ctxs": None}, "ctxs (null)"),
+        ("nq", {"ctxs": ["It was Al."]}, "ctxs (list of text)"),
+        ("nq", {"ctxs": [[["x"]]]}, "ctxs (list of list)"),
+        ("bioasq", {"type": ["list"]}, "type (list of text)"),
+        ("bioasq", {"snippets": {"text": ["x"]}}, "snippets ({text})"),
+        ("vicuna_eval", {"turns": []}, "turns (empty list)"),
+        ("wikisum", {"article": 3, "summary": ["x"]}, "article (number)"),
+        ("oasst1", {"labels": {"quality": 0.9}}, "labels ({quality})"),
+        ("oasst1", {"labels": {"quality": {"value": "good", "count": 3}}}, "labels ({quality})"),
+        ("ms_marco", {"passages": None}, "passages (null)"),
+        ("sharegpt", {"conversations": [True]}, "conversations (list of true or false)"),
+    ],
+)
+def test_a_field_of_another_form_is_shown(
+    dataset: str,
+    spoilt: dict,
+    field: str,
+    tmp_path: Path,
+    experiment: Experiment,
+    records: dict,
+) -> None:
+    case, known = Case(tmp_path, dataset, experiment), records[dataset]
+    record = next(row for row in known if dataset != "oasst1" or row["role"] == "assistant")
+    sentence = case.refusal(lines([*known, record | spoilt]))
+    assert field in sentence
+    for words in ("object is not", "has no attribute", "must be integers", "out of range"):
+        assert words not in sentence
+
+
+@pytest.mark.parametrize(
+    ("dataset", "spoilt", "key", "field"),
+    [
+        (
+            *("sharegpt", {"conversations": [{"role": "user", "content": "x"}]}, "from"),
+            "conversations (list of {content, role})",
+        ),
+        (
+            *("ms_marco", {"passages": [{"text": "x"}]}, "passage_text"),
+            "passages (list of {text})",
+        ),
+        (
+            *("self_instruct", {"instances": [{"input": "x"}]}, "output"),
+            "instances (list of {input})",
+        ),
+    ],
+)
+def test_a_key_that_an_inner_object_lacks(
+    dataset: str,
+    spoilt: dict,
+    key: str,
+    field: str,
+    tmp_path: Path,
+    experiment: Experiment,
+    records: dict,
+) -> None:
+    case, known = Case(tmp_path, dataset, experiment), records[dataset]
+    record = {name: known[0][name] for name in ("id", "query", "instruction") if name in known[0]}
+    answers = {"wellFormedAnswers": []} if dataset == "ms_marco" else {}
+    sentence = case.refusal(lines([*known, record | answers | spoilt]))
+    assert f"an object within lacks the key '{key}'" in sentence and field in sentence
+
+
+@pytest.mark.parametrize("of_lists", [False, True])
+@pytest.mark.parametrize("dataset", ["alpaca", "dolly", "vicuna_eval", "koala_eval"])
+def test_an_instruction_set_in_columns(
+    dataset: str, of_lists: bool, tmp_path: Path, experiment: Experiment, records: dict
+) -> None:
+    case, known = Case(tmp_path, dataset, experiment), records[dataset][:3]
+    table = {key: {str(n): row[key] for n, row in enumerate(known)} for key in known[0]}
+    if of_lists:
+        table = {key: list(column.values()) for key, column in table.items()}
+    assert "write one object a row" in case.refusal(json.dumps(table).encode())

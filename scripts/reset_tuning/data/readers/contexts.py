@@ -85,7 +85,7 @@ def _found_first(references: tuple[str, ...], passages: Sequence[str]) -> tuple[
 def read_passages(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
     """Yield a question with retrieved passages: DPR/FiD `ctxs`, RobustQA `passages`, or none."""
     if "ctxs" in record:
-        passages = [clean(passage["text"]) for passage in record["ctxs"]]
+        passages = [clean(passage["text"]) for passage in members(record["ctxs"])]
     elif "passages" in record:
         passages = _passage_texts(record["passages"])
     else:
@@ -167,7 +167,7 @@ def bioasq_questions(record: Record) -> Iterator[tuple[str, Any]]:
 
 def read_bioasq(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
     """Yield a BioASQ question; its exact answer is a string, a list or a list of synonym lists."""
-    snippets = [clean(snippet["text"]) for snippet in record.get("snippets") or []]
+    snippets = [clean(snippet["text"]) for snippet in members(record.get("snippets") or [])]
     is_supported = record["type"] in _BIOASQ_TYPES
     answers = record.get("exact_answer") if is_supported else None  # some answer yes with `true`
     faults = () if is_supported else ("unsupported_type",)
@@ -223,7 +223,7 @@ def _ms_marco_passages(passages: Any) -> tuple[list[str], list[Any]]:
         if len(marks) != len(texts):
             raise ValueError(f"{len(texts)} passages have {len(marks)} marks is_selected")
         return texts, marks
-    texts = [clean(row["passage_text"]) for row in passages]
+    texts = [clean(row["passage_text"]) for row in members(passages)]
     return texts, [row.get("is_selected", 0) for row in passages]
 
 

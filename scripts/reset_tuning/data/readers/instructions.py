@@ -90,7 +90,8 @@ def read_sharegpt(record: Record, options: ReaderOptions) -> Iterator[Candidate]
     Records cut out of longer conversations may start with an assistant's turn; it is passed over,
     as FastChat does.
     """
-    turns = [turn for turn in record["conversations"] if turn["from"] in _HUMAN | _ASSISTANT]
+    conversation = members(record["conversations"])
+    turns = [turn for turn in conversation if turn["from"] in _HUMAN | _ASSISTANT]
     faults = {"later_chunk"} if options.later_chunks == "drop" and _is_later(record) else set()
     for turn, reply in zip(turns, turns[1:], strict=False):
         if turn["from"] in _HUMAN and reply["from"] in _ASSISTANT:

@@ -14,6 +14,7 @@ from typing import Any
 from reset_tuning.data import readers
 from reset_tuning.data.candidates import BAD_ROW, Candidate, clean
 from reset_tuning.data.raw import read_records
+from reset_tuning.data.readers.faults import broken, keys_of
 from reset_tuning.data.readers.formats import Format, ReaderOptions
 from reset_tuning.data.rows import BadRow, Count, Record, Row, TableRow
 from reset_tuning.errors import InputError
@@ -179,7 +180,7 @@ def _not_recognised(
     record: Record, name: str, kind: str, format: str, options: ReaderOptions
 ) -> str:
     """Tell what is wrong with a file by its first record."""
-    keys = f"its first record has the keys {', '.join(sorted(map(clean, record)))}"
+    keys = f"its first record has the keys {keys_of(record)}"
     best = _best_format(record, kind, format)
     if best.recognises(record):
         return (
@@ -227,7 +228,7 @@ def _parts(record: Record, row: str, chosen: Format) -> Iterator[Row]:
             name = f"{row}.{clean(suffix)}" if suffix else row
             yield name, _part(part, name, chosen)
     except _MALFORMED as error:  # of `expand` alone: no error of a consumer comes here
-        yield row, _broken(row, record, chosen, error)
+        yield row, broken(row, record, chosen, error)
 
 
 def _part(part: Any, row: str, chosen: Format) -> Record | BadRow:
@@ -237,7 +238,7 @@ def _part(part: Any, row: str, chosen: Format) -> Record | BadRow:
     try:
         return chosen.part(part)
     except _MALFORMED as error:
-        return _broken(row, part, chosen, error)
+        return broken(row, part, chosen, error)
 
 
 def _read(
@@ -250,14 +251,4 @@ def _read(
     except InputError:
         raise
     except _MALFORMED as error:
-        return _broken(row, record, chosen, error)
-
-
-def _broken(row: str, record: Record, chosen: Format, error: Exception) -> BadRow:
-    """Tell what a record lacks or holds that its format does not, with the keys it has."""
-    found = ", ".join(sorted(map(clean, record)))
-    if isinstance(error, KeyError):
-        return BadRow(
-            f"{row} is not a {chosen.name} record: the key {error} is missing among {found}"
-        )
-    return BadRow(f"{row} is not a {chosen.name} record: {error}")
+        return broken(row, record, chosen, error)
