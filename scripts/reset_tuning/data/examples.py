@@ -415,10 +415,10 @@ def _best_of_groups(items: Iterator[Identified]) -> list[Identified]:
 
     A rank of null is worse than any other; an item without a group is alone in its own.
     """
-    best: dict[str, tuple[tuple[float, float, str], Identified]] = {}
-    for item in items:
+    best: dict[str | int, tuple[tuple[float, float, str], Identified]] = {}
+    for place, item in enumerate(items):
         reply = item.candidate
-        group = reply.source_row if reply.group is None else reply.group
+        group = place if reply.group is None else reply.group
         rank = float("inf") if reply.rank is None else reply.rank
         order = (rank, -(reply.rating or 0.0), item.example_id)
         if group not in best or order < best[group][0]:

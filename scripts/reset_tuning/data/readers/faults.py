@@ -1,6 +1,5 @@
 """What is wrong with a raw record, in a sentence."""
 
-import dis
 from types import NoneType
 from typing import Any
 
@@ -37,8 +36,7 @@ def _fault(record: Record, known: Format, error: Exception) -> str:
         return f"an object within lacks the key {error}; its fields are {fields}"
     if known.kind == "instruction" and _holds_columns(record):
         return f"it holds columns: write one object a row, as lines or a list; it has {fields}"
-    what = error if _is_raised(error) else "a field has another form than the format's"
-    return f"{what}; its fields are {fields}"
+    return f"{error}; its fields are {fields}"
 
 
 def _is_own(key: Any, record: Record, known: Format) -> bool:
@@ -59,14 +57,6 @@ def _holds_columns(record: Record) -> bool:
     return len(record) > 1 and any(
         all(isinstance(value, form) for value in record.values()) for form in (dict, list)
     )
-
-
-def _is_raised(error: Exception) -> bool:
-    """Say whether a `raise` threw the error: it has a sentence then, where Python names types."""
-    trace = error.__traceback__
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace.tb_frame.f_code.co_code[trace.tb_lasti] == dis.opmap["RAISE_VARARGS"]
 
 
 def _form(value: Any) -> str:

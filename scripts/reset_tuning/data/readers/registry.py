@@ -31,14 +31,27 @@ _LOGGED_BAD_ROWS = 10  # of one file; all of them are counted
 
 
 def _known_formats() -> dict[str, Format]:
-    """Return the formats of all reader modules by name, in the order of the modules' names."""
+    """Return the formats of all reader modules by name, in the order of the modules' names.
+
+    Raises ValueError for a name that two of them give.
+    """
     names = sorted(module.name for module in pkgutil.iter_modules(readers.__path__))
     modules = [
         import_module(f"{readers.__name__}.{name}")
         for name in names
         if name != __name__.rpartition(".")[2]
     ]
-    return {known.name: known for module in modules for known in getattr(module, "FORMATS", ())}
+    formats: dict[str, Format] = {}
+    owners: dict[str, str] = {}
+    for module in modules:
+        for known in getattr(module, "FORMATS", ()):
+            if known.name in formats:
+                raise ValueError(
+                    f"the raw format {known.name} has two readers, in {owners[known.name]} and in "
+                    f"{module.__file__}: give one of them another name"
+                )
+            formats[known.name], owners[known.name] = known, module.__file__
+    return formats
 
 
 FORMATS = _known_formats()
