@@ -21,7 +21,12 @@ from typing import Any
 
 from reset_tuning.data.raw_columns import begins_with_column, read_columns
 from reset_tuning.data.raw_csv import read_csv
-from reset_tuning.data.raw_json import read_json_list, read_json_objects
+from reset_tuning.data.raw_json import (
+    has_json_line,
+    read_json_lines,
+    read_json_list,
+    read_json_objects,
+)
 from reset_tuning.data.raw_parquet import Wanted, read_parquet
 from reset_tuning.data.rows import BOM, BadRow, Count, Row, unknown_content
 from reset_tuning.errors import InputError
@@ -160,5 +165,7 @@ def _read_text(stream: io.BufferedReader, head: bytes, name: str) -> Iterator[Ro
         yield from read_json_objects(stream, name)
     elif first == b"<":
         raise InputError(f"{name} is a web page or XML, not a data file; fetch it again")
+    elif has_json_line(stream.peek(_CHUNK)):  # behind a line of something else
+        yield from read_json_lines(stream, name)
     else:
         yield from read_csv(stream, name)

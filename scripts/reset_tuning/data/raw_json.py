@@ -3,7 +3,8 @@
 import io
 import itertools
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from reset_tuning.data.rows import BOM, BadRow, Record, Row, is_utf8, not_utf8
@@ -11,19 +12,37 @@ from reset_tuning.errors import InputError
 
 _CHUNK = 1 << 20
 SPACE = " \t\r\n"
+_OBJECT = re.compile(rb'[ \t]*\{[ \t]*"(?:[^"\\]|\\.)+"[ \t]*:')  # what an object begins with
 
 
 def read_json_objects(stream: io.BufferedReader, name: str) -> Iterator[Row]:
     """Yield JSON lines, or the objects of a file whose first line is not yet a whole object."""
     begin = _begin(stream)
     full = [line for line in begin if line.strip()]
-    if not _is_whole_object(full[0]) and not _is_cut_off(*full):
-        rest = io.BufferedReader(_Prefixed(b"".join(begin), stream), _CHUNK)
-        yield from _read_stream(JsonText(rest, name), name, is_list=False)
+    is_one = _is_whole_object(full[0]) or _is_cut_off(*full)
+    if is_one:
+        yield from read_json_lines(stream, name, begin)
         return
+    rest = io.BufferedReader(_Prefixed(b"".join(begin), stream), _CHUNK)
+    yield from _read_stream(JsonText(rest, name), name, is_list=False)
+
+
+def read_json_lines(
+    stream: io.BufferedReader, name: str, begin: Sequence[bytes] = ()
+) -> Iterator[Row]:
+    """Yield a record of every line that is not blank; `begin` was taken from the stream already."""
     for number, line in enumerate(itertools.chain(begin, stream), start=1):
         if line.strip():
             yield f"{name}:{number}", _record_of_line(line, name, number)
+
+
+def has_json_line(head: bytes) -> bool:
+    """Say whether a line behind the first is a JSON object by itself: csv would have it quoted."""
+    lines = [line for line in head.split(b"\n")[1:] if _OBJECT.match(line)]
+    # The head may end within the only one.
+    return lines == [head.rpartition(b"\n")[2]] or any(
+        isinstance(_record_of_line(line, "", 0), dict) for line in lines
+    )
 
 
 def _begin(stream: io.BufferedReader) -> list[bytes]:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from reset_tuning.data import raw_json, raw_parquet
 from reset_tuning.data.raw import read_records
+from reset_tuning.data.rows import BadRow
 from reset_tuning.errors import InputError
 
 RECORDS = [{"a": "x", "b": 1}, {"a": 'é\u2028 "}{[', "b": 2}, {"a": "", "b": 3}]
@@ -80,6 +81,40 @@ WHOLE_OBJECTS = [
 @pytest.mark.parametrize("text", WHOLE_OBJECTS)
 def test_an_object_whose_second_line_is_one_is_read_whole(tmp_path: Path, text: str) -> None:
     assert [record for _, record in read(written(tmp_path, text))] == [json.loads(text)]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "Loaded 1000 rows, done",
+        'in the middle", "b": 1}',
+        "\ufeffa,b",
+        "# one\n\n# two, or more",
+        "a,b\n" + '{"a": 1',
+    ],
+)
+def test_a_first_line_of_something_else_is_a_bad_row_of_json_lines(
+    tmp_path: Path, first: str
+) -> None:
+    path = written(tmp_path, f"{first}\n{LINES}", "x.jsonl")
+    with pytest.raises(InputError, match=r"x\.jsonl line 1 is not valid JSON"):
+        read(path)
+    rows = list(read_records(path, tolerant=True))
+    bad = [row for row, record in rows if isinstance(record, BadRow)]
+    assert bad == [f"x.jsonl:{n}" for n, line in enumerate(first.split("\n"), start=1) if line]
+    assert [record for _, record in rows if not isinstance(record, BadRow)] == RECORDS
+
+
+def test_a_first_line_of_something_else_before_a_line_longer_than_the_look(tmp_path: Path) -> None:
+    long = {"a": "x" * (2 << 20)}
+    path = written(tmp_path, f"Loaded 1 row, done\n{json.dumps(long)}\n")
+    (_, bad), (_, good) = read_records(path, tolerant=True)
+    assert isinstance(bad, BadRow) and good == long
+
+
+def test_a_csv_record_may_begin_like_an_object(tmp_path: Path) -> None:
+    path = written(tmp_path, 'a,b\n{"x": 1},2\n"{""x"": 1\n}",3\n')
+    assert [record["b"] for _, record in read(path)] == ["2", "3"]
 
 
 def test_source_rows_are_line_numbers(tmp_path: Path) -> None:
