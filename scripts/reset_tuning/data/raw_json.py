@@ -16,11 +16,11 @@ _OBJECT = re.compile(rb'[ \t]*\{[ \t]*"(?:[^"\\]|\\.)+"[ \t]*:')  # what an obje
 
 
 def read_json_objects(stream: io.BufferedReader, name: str) -> Iterator[Row]:
-    """Yield JSON lines, or the objects of a file whose first line is not yet a whole object."""
+    """Yield JSON lines, or the objects of a file whose first line does not hold just one."""
     begin = _begin(stream)
     full = [line for line in begin if line.strip()]
     is_one = _is_whole_object(full[0]) or _is_cut_off(*full)
-    if is_one:
+    if is_one and not _holds_several(full[0]):
         yield from read_json_lines(stream, name, begin)
         return
     rest = io.BufferedReader(_Prefixed(b"".join(begin), stream), _CHUNK)
@@ -67,6 +67,17 @@ def _is_whole_object(line: bytes) -> bool:
     except ValueError:
         return line.rstrip().endswith(b"}") and line.count(b"{") == line.count(b"}")
     return True
+
+
+def _holds_several(line: bytes) -> bool:
+    """Say whether objects stand on the first line one after another, without a line break."""
+    text, decoder = line.decode("utf-8", "replace").lstrip(), json.JSONDecoder()
+    try:
+        _, end = decoder.raw_decode(text)
+        second, _ = decoder.raw_decode(text[end:].lstrip())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(second, dict)
 
 
 def _is_cut_off(line: bytes, second: bytes = b"", third: bytes = b"") -> bool:

@@ -117,6 +117,17 @@ def test_a_csv_record_may_begin_like_an_object(tmp_path: Path) -> None:
     assert [record["b"] for _, record in read(path)] == ["2", "3"]
 
 
+@pytest.mark.parametrize("between", ["", " ", "\r", "\r\r"])
+@pytest.mark.parametrize("end", ["", "\n", "\n" + LINES])
+def test_objects_one_after_another_on_a_line_are_each_read(
+    tmp_path: Path, between: str, end: str
+) -> None:
+    path = written(tmp_path, LINES.replace("\n", between) + end, "x.jsonl")
+    rows = list(read_records(path, tolerant=True))
+    expected = RECORDS * 2 if LINES in end else RECORDS
+    assert rows == [(f"x.jsonl:{n}", record) for n, record in enumerate(expected, start=1)]
+
+
 def test_source_rows_are_line_numbers(tmp_path: Path) -> None:
     path = written(tmp_path, '{"a": 1}\n\n{"a": 2}\n', "x.jsonl")
     assert [row for row, _ in read(path)] == ["x.jsonl:1", "x.jsonl:3"]
