@@ -11,6 +11,7 @@ import http.client
 import json
 import logging
 import os
+import re
 import shutil
 import urllib.error
 import urllib.parse
@@ -234,7 +235,8 @@ def _patterns(dataset: str, source: Mapping[str, Any]) -> Mapping[str, list[str]
 def _matching(folder: Path, patterns: Iterable[str], where: str) -> list[Path]:
     """Return the files that match a pattern and none of those with a "!" in front.
 
-    Links to another of these files are left out: it would be read twice.
+    Of several paths to one file the one without a link stays, or the first: it is read once. Raises
+    InputError for a link to nothing.
     """
     wanted: set[Path] = set()
     refused: set[Path] = set()
@@ -248,20 +250,50 @@ def _matching(folder: Path, patterns: Iterable[str], where: str) -> list[Path]:
             raise InputError(
                 f"{where}: a file below {folder} has a name that is not UTF-8, {name!a}; rename it"
             )
-    return sorted(path for path in found if not (path.is_symlink() and path.resolve() in found))
+        if not path.exists():
+            raise InputError(
+                f"{where}: {path} is a link to {os.readlink(path)}, where no file is; mend or "
+                f"delete it, or leave it out with the pattern !{name}"
+            )
+    real = folder.resolve()
+    once: dict[Path, Path] = {}
+    for path in sorted(found):
+        target = path.resolve()
+        if target not in once or target == real / path.relative_to(folder):
+            once[target] = path
+    return sorted(once.values())
 
 
 def _glob(folder: Path, pattern: str, where: str) -> list[Path]:
     try:
         if ".." in Path(pattern).parts:
             raise ValueError("its links would lie in another raw folder")
-        paths = [path for path in folder.glob(pattern) if path.is_file()]
+        # Without a wildcard a name does not match a link to nothing.
+        wild = re.sub(r"(^|/)(\w)([^/]*)$", r"\1[\2]\3", pattern)
+        paths = list(_through_links(folder, wild, (folder.resolve(),)))
     except (IndexError, NotImplementedError, ValueError) as error:
         raise InputError(
             f"{where}: {pattern!r} is no pattern of files below {folder}; write one such as "
             "*.json or **/train*.jsonl, without .. and without a / in front"
         ) from error
-    return [path for path in paths if not _is_own(path, folder)]
+    return [
+        path
+        for path in paths
+        if (path.is_file() or not path.exists()) and not _is_own(path, folder)
+    ]
+
+
+def _through_links(folder: Path, pattern: str, entered: tuple[Path, ...]) -> Iterator[Path]:
+    """Yield what matches a pattern; its `**` goes into linked folders too, unlike in `Path.glob`.
+
+    entered: the folders on the way here, into which no link leads again.
+    """
+    yield from folder.glob(pattern)
+    for star in re.finditer(r"\*\*", pattern):
+        for link in folder.glob(f"{pattern[: star.start()]}**/*"):
+            if link.is_symlink() and link.is_dir() and link.resolve() not in entered:
+                rest = pattern[star.start() :]
+                yield from _through_links(link, rest, (*entered, link.resolve()))
 
 
 def _refuse_shared(dataset: str, files: Mapping[str, list[Path]]) -> None:

@@ -140,6 +140,44 @@ def test_a_link_to_a_matching_file_is_not_read_beside_it(root: Path) -> None:
         local_files("nq", local(train=["latest*"], test=["test*"]))
 
 
+def test_linked_folders_are_read_like_others(root: Path, tmp_path: Path) -> None:
+    for name in ("shards/0/a.jsonl", "shards/b.jsonl", "other/a/c/train.jsonl"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("{}\n")
+    (root / "nq/part").symlink_to(root / "shards")
+    (root / "shards/0/more").symlink_to(root / "other")
+    source = local(all=["**/*.jsonl", "!user*"])
+    fetch(tmp_path / "raw/manifest.json", "nq", source)
+    names = ["a/train.jsonl", "part/0/a.jsonl", "part/0/more/a/c/train.jsonl", "part/b.jsonl"]
+    listed = [file.path for file in read_manifest(tmp_path / "raw/manifest.json")]
+    assert listed == [*names, "test.jsonl"]
+    (found,) = local_files("nq", local(all=["**/0/**/a/**/train*"]))["all"]
+    assert found == root / "nq/part/0/more/a/c/train.jsonl"
+    left = local_files("nq", local(all=["**/*.jsonl", "!part/**/*"]))["all"]
+    assert not [path for path in left if "part" in path.parts]
+
+
+def test_folders_that_are_linked_in_a_circle_are_read_once(root: Path) -> None:
+    for link, target in {"up": ".", "a/up": "..", "a/b": "../b", "b/a": "../a", "o": "o"}.items():
+        (root / "nq" / link).parent.mkdir(exist_ok=True)
+        (root / "nq" / link).symlink_to(target)
+    (root / "nq/a/top").symlink_to(root)
+    (root / "nq/b/late.jsonl").write_text("{}\n")
+    found = local_files("nq", local(all=["**/*.jsonl"]))["all"]
+    names = ["a/train.jsonl", "b/late.jsonl", "test.jsonl", "user_oriented.jsonl"]
+    assert [path.relative_to(root / "nq").as_posix() for path in found] == names
+
+
+@pytest.mark.parametrize("pattern", ["*.jsonl", "**/*.jsonl", "late.jsonl", "**/late.jsonl"])
+def test_a_link_to_nothing_is_an_error(root: Path, pattern: str) -> None:
+    (root / "nq/late.jsonl").symlink_to("../gone/late.jsonl")
+    says = r"files.test: .*/late.jsonl is a link to ../gone/late.jsonl, where .*pattern !late.jsonl"
+    with pytest.raises(InputError, match=says):
+        local_files("nq", local(test=["test*", pattern]))
+    found = local_files("nq", local(test=["test*", pattern, "!late.jsonl"]))["test"]
+    assert "late.jsonl" not in [path.name for path in found]
+
+
 @pytest.mark.parametrize(
     "pattern",
     ["/data/*.json", "", "!", ".", "**.json", "!**.json", "../nq/*.jsonl", "a/../*.jsonl"],
