@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from reset_tuning.data.rows import BOM
 from reset_tuning.errors import InputError
 from reset_tuning.files import atomic_path, sha256_of
 
@@ -421,6 +422,12 @@ def _download(
         size = temporary.stat().st_size
         if length is not None and size != int(length):
             raise InputError(f"dataset {dataset}: {url} broke off at {size} of {length} bytes")
+        if (fault := _no_data(temporary)) is not None:
+            raise InputError(
+                f"dataset {dataset}: {url} gave {fault} instead of a data file; open it in a "
+                f"browser and correct the address in datasets.{dataset}.source.files, or fetch "
+                "again later"
+            )
         found = sha256_of(temporary)
         if sha256 and found != expected:
             raise InputError(
@@ -439,6 +446,15 @@ def _download(
             if sha256_of(path) not in known:
                 raise _in_the_way(path, dataset, url)
     return found
+
+
+def _no_data(path: Path) -> str | None:
+    """Say what a download is that must not be pinned as data, or None."""
+    with path.open("rb") as stream:
+        begin = stream.read(1 << 20).removeprefix(BOM).lstrip()
+    if begin.startswith(b"<"):
+        return "a web page"
+    return None if begin else "nothing"
 
 
 # --- the Hugging Face hub -------------------------------------------------------------------------

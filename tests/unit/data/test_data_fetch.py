@@ -296,6 +296,31 @@ def test_the_first_content_of_an_address_is_kept_to(root: Path, tmp_path: Path) 
     assert fetched() == DIGEST
 
 
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ("", "nothing"),
+        ("\ufeff\n", "nothing"),
+        ("<!DOCTYPE html><title>Sign in</title>", "a web page"),
+        ("\ufeff\n <html>", "a web page"),
+    ],
+)
+@pytest.mark.parametrize("sha256", [None, DIGEST])
+def test_no_web_page_and_no_empty_body_is_pinned(
+    root: Path, tmp_path: Path, body: str, fault: str, sha256: str | None
+) -> None:
+    manifest, file = tmp_path / "raw/nq/manifest.json", root / "nq/test.jsonl"
+    entry = {"url": file.as_uri(), "sha256": sha256}
+    source = {"type": "url", "files": {"test": [entry]}}
+    file.write_text(body)
+    with pytest.raises(InputError, match=f"test.jsonl gave {fault} instead of a data file; open"):
+        fetch(manifest, "nq", source)
+    assert not [path for path in manifest.parent.rglob("*") if path.is_file()]
+    file.write_text("{}\n")
+    fetch(manifest, "nq", source)
+    assert read_manifest(manifest)[0].sha256 == DIGEST
+
+
 def test_two_addresses_with_one_name_are_refused(root: Path, tmp_path: Path) -> None:
     (root / "nq/b").mkdir()
     (root / "nq/b/test.jsonl").write_text('{"b": 2}\n')
