@@ -50,10 +50,10 @@ def read_records(
     """Yield (source row, record) for every record of a raw file.
 
     `name` stands for the file in source rows (default: its own name). These count from 1: lines in
-    JSON lines, records in everything else, with the row's key behind the one of an object of
-    columns; a zip's members follow its name after a slash. Raises InputError for a missing, empty,
-    truncated or malformed file, for text that is not UTF-8 and for content that is none of the
-    known containers.
+    JSON lines and csv (where a record begins), records in everything else, with the row's key
+    behind the one of an object of columns; a zip's members follow its name after a slash. Raises
+    InputError for a missing, empty, truncated or malformed file, for text that is not UTF-8 and for
+    content that is none of the known containers.
 
     `tolerant`: a broken row behind which reading can go on is a BadRow instead of an error: a line
     of JSON lines, a record of a JSON list that is no object, a csv record with too few or too many

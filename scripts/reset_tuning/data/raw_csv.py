@@ -2,26 +2,39 @@
 
 import csv
 import io
-import sys
 from collections.abc import Iterator
 
 from reset_tuning.data.rows import BadRow, Record, Row, is_utf8, not_utf8, unknown_content
 from reset_tuning.errors import InputError
 
+_LONGEST_FIELD = 1 << 25  # characters; behind an open quote the file is one field
+
 
 def read_csv(stream: io.BufferedReader, name: str) -> Iterator[Row]:
     """Yield the records of a csv file with a header; a field may hold line breaks."""
-    csv.field_size_limit(sys.maxsize)
+    csv.field_size_limit(_LONGEST_FIELD)
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    records = _records(text, name)
+    _, header = next(records, (1, []))
+    _check_header(header, name)
+    for line, fields in records:
+        yield f"{name}:{line}", _csv_record(header, fields, f"{name} line {line}")
+
+
+def _records(text: io.TextIOWrapper, name: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the records that are not blank, each behind the line in which it begins."""
+    rows = csv.reader(text, strict=True)
+    begin = 1
     try:
-        rows = csv.reader(text, strict=True)
-        header = next(filter(None, rows), [])
-        _check_header(header, name)
-        for index, fields in enumerate(rows, start=1):
+        for fields in rows:
             if fields:
-                yield f"{name}:{index}", _csv_record(header, fields, f"{name} record {index}")
+                yield begin, fields
+            begin = rows.line_num + 1
     except csv.Error as error:
-        raise InputError(f"{name} is not valid csv near line {rows.line_num}: {error}") from error
+        raise InputError(
+            f"{name} is not valid csv in the record that begins in line {begin}: {error}; mend its "
+            "quotes"
+        ) from error
 
 
 def _check_header(fields: list[str], name: str) -> None:

@@ -197,7 +197,7 @@ def test_its_csv_reader_fills_up_records_that_lack_fields(tmp_path: Path) -> Non
     assert theirs[2]["highlights"] is None, "NA is a text"
     ours = [record for _, record in read_records(path, tolerant=True)]
     assert ours[2] == {"article": "three", "highlights": "NA"}
-    assert isinstance(ours[1], BadRow) and "record 2 has 1 fields" in ours[1].reason
+    assert isinstance(ours[1], BadRow) and "line 3 has 1 fields" in ours[1].reason
 
 
 def test_its_json_reader_turns_texts_into_dates(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reset_tuning.data import raw_json, raw_parquet
+from reset_tuning.data import raw_csv, raw_json, raw_parquet
 from reset_tuning.data.raw import read_records
 from reset_tuning.data.rows import BadRow
 from reset_tuning.errors import InputError
@@ -139,18 +139,38 @@ def test_csv_fields_may_hold_line_breaks(tmp_path: Path) -> None:
         writer = csv.writer(out)
         writer.writerows([["article", "id"], ['He said "no",\nthen left', "1"], ["b", "2"]])
     assert read(path) == [
-        ("x.csv:1", {"article": 'He said "no",\nthen left', "id": "1"}),
-        ("x.csv:2", {"article": "b", "id": "2"}),
+        ("x.csv:2", {"article": 'He said "no",\nthen left', "id": "1"}),
+        ("x.csv:4", {"article": "b", "id": "2"}),
     ]
     written(tmp_path, "\n\na,b\n1,2\n", "y.csv")
-    assert read(tmp_path / "y.csv") == [("y.csv:1", {"a": "1", "b": "2"})]
+    assert read(tmp_path / "y.csv") == [("y.csv:4", {"a": "1", "b": "2"})]
 
 
 def test_a_broken_quote_stops_a_csv_file_though_bad_rows_are_tolerated(tmp_path: Path) -> None:
     rows = read_records(written(tmp_path, 'a,b\n1,2\n"1"x,2\n3,4\n'), tolerant=True)
-    assert next(rows) == ("raw.bin:1", {"a": "1", "b": "2"})
-    with pytest.raises(InputError, match="not valid csv near line 3"):
+    assert next(rows) == ("raw.bin:2", {"a": "1", "b": "2"})
+    with pytest.raises(InputError, match="not valid csv in the record that begins in line 3"):
         next(rows)
+
+
+@pytest.mark.parametrize("limit", [100, 1 << 20])
+def test_an_open_quote_is_told_where_its_record_begins(
+    tmp_path: Path, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raw_csv, "_LONGEST_FIELD", limit)
+    path = written(tmp_path, 'a,b\n\n"1\n",2\n"open,2\n' + "3,4\n" * 1000, "x.csv")
+    rows = read_records(path, tolerant=True)
+    assert next(rows) == ("x.csv:3", {"a": "1\n", "b": "2"})
+    fault = "field larger than field limit" if limit == 100 else "unexpected end of data"
+    with pytest.raises(InputError, match=f"in the record that begins in line 5: {fault}"):
+        next(rows)
+
+
+def test_a_bad_csv_record_is_named_by_its_line(tmp_path: Path) -> None:
+    path = written(tmp_path, 'a,b\n"1\n2",2\n\nonly\n', "x.csv")
+    _, (row, bad) = read_records(path, tolerant=True)
+    assert row == "x.csv:5"
+    assert bad == BadRow("x.csv line 5 has 1 fields where the header has 2")
 
 
 def test_parquet_structs_come_as_lists(tmp_path: Path) -> None:
@@ -287,8 +307,8 @@ GZIPPED_LIST = gzip.compress((LIST + " " * (3 << 20)).encode(), mtime=0)
         ("a;b\n1;2\n", "looks like csv without commas; separate"),
         ("a\tb\n1\t2\n", "looks like csv without commas; separate"),
         ("a,b,a\n1,2,3\n", "names the csv column 'a' twice; rename"),
-        ("a,b\n1,2\n3\n", "record 2 has 1 fields where the header has 2"),
-        ('a,b\n"1"x,2\n', "not valid csv near line 2"),
+        ("a,b\n1,2\n3\n", "line 3 has 1 fields where the header has 2"),
+        ('a,b\n"1"x,2\n', "not valid csv in the record that begins in line 2: .*; mend"),
         ("<!DOCTYPE html><html>", "is a web page"),
         ("version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "Git LFS pointer"),
     ],
