@@ -4,6 +4,7 @@ Every fault is an InputError of one sentence that names the key and the allowed 
 """
 
 import math
+import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -177,6 +178,17 @@ def _check_source(name: str, source: Config) -> None:
         raise InputError(
             f"config: datasets.{name}.source.files must hold {form} for type {source['type']}."
         )
+    digests = (entry.get("sha256") for entry in entries if isinstance(entry, dict))
+    for digest in digests:
+        if digest is not None and not _is_digest(digest):
+            raise InputError(
+                f"config: datasets.{name}.source.files has the sha256 {digest!r}; write 64 "
+                "hexadecimal digits in quotes, without which YAML may read a number."
+            )
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-fA-F]{64}", value) is not None
 
 
 def _check_fractions(name: str, dataset: Config) -> None:

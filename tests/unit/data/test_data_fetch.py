@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fetch_raw import main as fetch_raw
+from helpers import ROOT
+from reset_tuning.config import normalise
 from reset_tuning.data.fetch import fetch, local_files, read_manifest
 from reset_tuning.errors import InputError
+from reset_tuning.experiment import Experiment
 from reset_tuning.files import sha256_of
 
 DIGEST = hashlib.sha256(b"{}\n").hexdigest()
@@ -319,6 +323,22 @@ def test_no_web_page_and_no_empty_body_is_pinned(
     file.write_text("{}\n")
     fetch(manifest, "nq", source)
     assert read_manifest(manifest)[0].sha256 == DIGEST
+
+
+@pytest.mark.parametrize("written", ["9" * 64, "0", "123", "abc", f"' {DIGEST}'"])
+def test_a_digest_that_is_no_text_of_64_digits_is_refused_with_the_configuration(
+    written: str,
+) -> None:
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    files = yaml.safe_load(f"test: [{{url: http://127.0.0.1:9/a.json, sha256: {written}}}]")
+    config["datasets"]["alpaca"]["source"] |= {"type": "url", "files": files}
+    normalise(config)
+    says = "config: datasets.alpaca.source.files has the sha256 .*; write 64 hex.* in quotes"
+    with pytest.raises(InputError, match=says):
+        Experiment(config)
+    (entry,) = config["datasets"]["alpaca"]["source"]["files"]["test"]
+    entry["sha256"] = DIGEST.upper()
+    Experiment(config)
 
 
 def test_two_addresses_with_one_name_are_refused(root: Path, tmp_path: Path) -> None:
