@@ -76,8 +76,8 @@ def _parquet_batches(path: Path, name: str, wanted: Sequence[str]) -> Iterator[p
     # In the file's order, or the library casts every batch to that.
     needed = [field for field in fields if field.name in wanted]
     columns = [field.name for field in needed] or None
-    features = _features(needed or fields, name)
-    if _has_large_row_groups(metadata):
+    features = _features(needed or fields)
+    if features is None or _has_large_row_groups(metadata):
         with pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
             yield from file.iter_batches(_ROWS_AT_ONCE, columns=columns)
     else:
@@ -121,23 +121,17 @@ def _library_batches(
         yield from table.combine_chunks().to_batches()
 
 
-def _features(fields: Sequence[pa.Field], name: str) -> Any:
-    """Return the library's types of the columns, from those of Arrow alone.
+def _features(fields: Sequence[pa.Field]) -> Any:
+    """Return the library's types of the columns, from those of Arrow alone; None if it lacks one.
 
     Left to itself it would ask the columns that are not needed too, and the file's own metadata.
     """
     from datasets import Features
 
-    types = Features()
-    for field in fields:
-        try:
-            types.update(Features.from_arrow_schema(pa.schema([field])))
-        except ValueError as error:
-            raise InputError(
-                f"{name}: column {field.name!r} has the type {field.type}, which cannot be "
-                "read; write the file without that column"
-            ) from error
-    return types
+    try:
+        return Features.from_arrow_schema(pa.schema(fields))
+    except ValueError:
+        return None
 
 
 @contextmanager
