@@ -15,8 +15,8 @@ def read_csv(stream: io.BufferedReader, name: str) -> Iterator[Row]:
     csv.field_size_limit(_LONGEST_FIELD)
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
     records = _records(text, name)
-    _, header = next(records, (1, []))
-    _check_header(header, name)
+    _, fields = next(records, (1, []))
+    header = _header(fields, name)
     for line, fields in records:
         yield f"{name}:{line}", _csv_record(header, fields, f"{name} line {line}")
 
@@ -37,8 +37,11 @@ def _records(text: io.TextIOWrapper, name: str) -> Iterator[tuple[int, list[str]
         ) from error
 
 
-def _check_header(fields: list[str], name: str) -> None:
-    """Raise InputError for a first line that is not two or more distinct short column names."""
+def _header(fields: list[str], name: str) -> list[str]:
+    """Return the column names without blanks around them.
+
+    Raises InputError for a first line that is not two or more distinct short column names.
+    """
     columns = [field.strip() for field in fields]
     if len(columns) == 1 and (";" in columns[0] or "\t" in columns[0]):
         raise InputError(f"{name} looks like csv without commas; separate its fields by commas")
@@ -48,6 +51,7 @@ def _check_header(fields: list[str], name: str) -> None:
     for column in columns:
         if columns.count(column) > 1:
             raise InputError(f"{name} names the csv column {column!r} twice; rename one of them")
+    return columns
 
 
 def _csv_record(header: list[str], fields: list[str], where: str) -> Record | BadRow:

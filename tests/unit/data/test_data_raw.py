@@ -153,6 +153,11 @@ def test_a_broken_quote_stops_a_csv_file_though_bad_rows_are_tolerated(tmp_path:
         next(rows)
 
 
+def test_blanks_around_the_names_of_a_csv_header_are_no_part_of_them(tmp_path: Path) -> None:
+    path = written(tmp_path, "id, article ,\thighlights\n1, a,b \n")
+    assert read(path) == [("raw.bin:2", {"id": "1", "article": " a", "highlights": "b "})]
+
+
 @pytest.mark.parametrize("limit", [100, 1 << 20])
 def test_an_open_quote_is_told_where_its_record_begins(
     tmp_path: Path, limit: int, monkeypatch: pytest.MonkeyPatch
