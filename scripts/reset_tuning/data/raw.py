@@ -10,6 +10,7 @@ texts into dates (SearchQA), fail on BioASQ's files, and cost many times the CPU
 docs/data.md; tests/unit/data/test_data_library.py holds the library to each of these.
 """
 
+import codecs
 import gzip
 import io
 import lzma
@@ -33,6 +34,12 @@ from reset_tuning.errors import InputError
 
 _CHUNK = 1 << 20
 _PEEK = 4096
+_OTHER_BOMS = {  # UTF-32 first: in one byte order it begins like UTF-16
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 _BROKEN_STREAM = (
     *(EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile),
     *(NotImplementedError, UnicodeDecodeError),  # of a zip's index
@@ -178,8 +185,9 @@ def _read_text(stream: io.BufferedReader, head: bytes, name: str) -> Iterator[Ro
     if not first:
         begins = "begins with 1 MiB of white space; is it the right file?"
         raise InputError(f"{name} {begins if len(head) >= _CHUNK else 'is empty'}")
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise InputError(f"{name} is UTF-16 text; convert the file to UTF-8")
+    for begin, encoding in _OTHER_BOMS.items():
+        if head.startswith(begin):
+            raise InputError(f"{name} is {encoding} text; convert the file to UTF-8")
     # Further down in JSON a zero byte is the fault of its line alone.
     if b"\x00" in (first_line if first in b"{[" else head):
         raise InputError(unknown_content(name))

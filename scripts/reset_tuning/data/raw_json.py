@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -105,10 +106,17 @@ def _record_of_line(line: bytes, name: str, number: int) -> Record | BadRow:
     except UnicodeDecodeError:
         return BadRow(not_utf8(f"{name} line {number}"))
     except (ValueError, RecursionError) as error:
-        # The decoder's whole sentence ends in a position within the line, beside the line's own.
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else error
-        return BadRow(f"{name} line {number} is not valid JSON: {reason}")
+        return BadRow(f"{name} line {number} is not valid JSON: {_reason(error)}")
     return _checked(record, f"{name} line {number}")
+
+
+def _reason(error: ValueError | RecursionError) -> str:
+    """Return what the decoder found, without its advice to programmers."""
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg  # the whole sentence ends in a position within the line
+    if isinstance(error, ValueError):
+        return f"a number of more than {sys.get_int_max_str_digits()} digits"
+    return str(error)
 
 
 def read_json_list(stream: io.BufferedReader, name: str) -> Iterator[Row]:
@@ -232,7 +240,7 @@ class JsonText:
             except (ValueError, RecursionError) as error:  # a number too long, lists too deep
                 raise InputError(
                     f"{self.name}: the record at line {self._line_at(self._position)} cannot be "
-                    f"read: {error}; take it out of the file"
+                    f"read: {_reason(error)}; take it out of the file"
                 ) from error
             else:
                 if end > len(self._buffer) - 3 and not self._finished:
