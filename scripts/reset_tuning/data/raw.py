@@ -13,6 +13,7 @@ docs/data.md; tests/unit/data/test_data_library.py holds the library to each of 
 import codecs
 import gzip
 import io
+import logging
 import lzma
 import zipfile
 import zlib
@@ -31,6 +32,8 @@ from reset_tuning.data.raw_json import (
 from reset_tuning.data.raw_parquet import Wanted, read_parquet
 from reset_tuning.data.rows import BOM, BadRow, Count, Row, unknown_content
 from reset_tuning.errors import InputError
+
+_logger = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
 _PEEK = 4096
@@ -122,17 +125,27 @@ def _read_zip(stream: io.BufferedReader, name: str, wanted: Wanted) -> Iterator[
     # A zip inside another archive cannot seek: its bytes are small enough to hold.
     whole = stream if stream.seekable() else io.BytesIO(stream.read())
     with zipfile.ZipFile(whole) as archive:
-        members = sorted(
-            (
-                member
-                for member in archive.infolist()
-                if not member.is_dir() and not _is_hidden(member.filename)
-            ),
-            key=lambda member: member.filename,
-        )
+        members = _members(archive, name)
         if not members:
             raise InputError(f"{name} is a zip file without members")
         yield from _read_members(archive, members, name, wanted)
+
+
+def _members(archive: zipfile.ZipFile, name: str) -> list[zipfile.ZipInfo]:
+    """Return the members to read, in the order of their names; tell of hidden ones."""
+    files = [
+        member
+        for member in archive.infolist()
+        if not member.is_dir() and not _is_systems_own(member.filename)
+    ]
+    hidden = [member.filename for member in files if _is_hidden(member.filename)]
+    if hidden:
+        _logger.warning(
+            "%s: %d members behind a dot are not read, %s first; rename them if they hold data",
+            *(name, len(hidden), min(hidden)),
+        )
+    seen = (member for member in files if not _is_hidden(member.filename))
+    return sorted(seen, key=lambda member: member.filename)
 
 
 def _read_members(
@@ -171,9 +184,14 @@ def _opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -> IO
         ) from error
 
 
+def _is_systems_own(member: str) -> bool:
+    """Say whether an operating system put a file into a zip: __MACOSX/…, .DS_Store, ._name."""
+    path = Path(member)
+    return "__MACOSX" in path.parts or path.name == ".DS_Store" or path.name.startswith("._")
+
+
 def _is_hidden(member: str) -> bool:
-    """Say whether a zip member is an operating system's own file (__MACOSX/, .DS_Store)."""
-    return any(part.startswith((".", "__MACOSX")) for part in Path(member).parts)
+    return any(part.startswith(".") for part in Path(member).parts)
 
 
 def _read_text(stream: io.BufferedReader, head: bytes, name: str) -> Iterator[Row]:

@@ -234,6 +234,17 @@ def test_zip_members_in_order_without_the_systems_own(tmp_path: Path) -> None:
     assert [record["a"] for _, record in rows] == [3, 4, 1, 2]
 
 
+def test_hidden_members_of_a_zip_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    hidden = [".data/2.json", ".data/1.json", "a/.b"]
+    for number, names in enumerate(([], hidden)):
+        with zipfile.ZipFile(tmp_path / f"{number}.zip", "w") as archive:
+            for name in ("1.json", "__MACOSX/._1.json", "a/.DS_Store", "._1.json", *names):
+                archive.writestr(name, LINES if name == "1.json" else "\0")
+        assert [record for _, record in read(tmp_path / f"{number}.zip")] == RECORDS
+    (said,) = caplog.messages
+    assert said.startswith("1.zip: 3 members behind a dot are not read, .data/1.json first;")
+
+
 def zip_of(folder: Path, *contents: str | bytes) -> Path:
     """Write a zip of the members 1, 2, …"""
     with zipfile.ZipFile(folder / "x.zip", "w") as archive:
