@@ -17,7 +17,7 @@ from reset_tuning.data.raw_json import SPACE, JsonText, read_json_objects
 from reset_tuning.data.rows import BOM, BadRow, Record, Row, TableRow, not_utf8
 from reset_tuning.errors import InputError
 
-_LEADING = "query"  # the column whose keys are the rows; others may lack some or have more
+_LEADING = "query"  # the column in whose order rows come; a row that it lacks is a bad one
 _BEGINNING = re.compile(rb'[ \t]*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\{\s*"[0-9]+"\s*:')
 _NOT_UTF8 = b""  # stands for a value of other bytes
 _SETTINGS = "PRAGMA page_size=16384; PRAGMA journal_mode=OFF; PRAGMA cache_size=-8192;"  # KiB
@@ -36,7 +36,8 @@ def begins_with_column(head: bytes) -> bool:
 def read_columns(stream: io.BufferedReader, name: str) -> Iterator[Row]:
     """Yield the rows of one object of columns in the order of its column `query`.
 
-    Anything else than one such object is read as JSON objects.
+    Rows that this lacks come last and have no `query`. Anything else than one such object is read
+    as JSON objects.
     """
     text = JsonText(stream, name)
     try:
@@ -92,10 +93,28 @@ class _Cells:
         return bool(found)
 
     def rows(self) -> Iterator[tuple[str, dict[str, Cell]]]:
-        """Yield the leading column's keys in their order, each with its cell of every column."""
+        """Yield the leading column's keys in their order, each with its cell of every column.
+
+        Behind them come the keys that it lacks, of the other columns in turn, without its cell.
+        """
         leading = self._tables[_LEADING]
+        others = {name: table for name, table in self._tables.items() if name != _LEADING}
         for (key,) in self._database.execute(f"SELECT key FROM {leading} ORDER BY rowid"):
             yield key, {name: self._cell(table, key) for name, table in self._tables.items()}
+        earlier = [leading]
+        for column in others.values():
+            for key in self._keys_beside(column, earlier):
+                yield key, {name: self._cell(table, key) for name, table in others.items()}
+            earlier.append(column)
+
+    def _keys_beside(self, column: str, earlier: list[str]) -> Iterator[str]:
+        """Yield the keys of a column that none of the earlier ones has."""
+        is_new = " AND ".join(
+            f"NOT EXISTS (SELECT 1 FROM {table} WHERE {table}.key = {column}.key)"
+            for table in earlier
+        )
+        found = self._database.execute(f"SELECT key FROM {column} WHERE {is_new} ORDER BY rowid")
+        return (key for (key,) in found)
 
     def _cell(self, table: str, key: str) -> Cell:
         found = self._database.execute(f"SELECT value FROM {table} WHERE key = ?", (key,))

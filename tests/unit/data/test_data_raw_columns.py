@@ -152,9 +152,33 @@ def test_columns_are_streamed(tmp_path: Path, content: str | bytes) -> None:
 
 @pytest.mark.usefixtures("_streamed")
 def test_rows_come_in_the_order_of_the_queries(tmp_path: Path) -> None:
-    table = TABLE | {"answers": {"0": [], "3": ["lost"], "7": ["cod"]}, "url": {}}
+    table = TABLE | {"query_id": {"0": -1.5e-3, "7": 1234567}, "url": {}}
     rows = list(read_records(written(tmp_path, json.dumps(table))))
     assert rows == [(row, record | {"url": None}) for row, record in ROWS]
+
+
+BESIDE = TABLE | {
+    "answers": {"3": ["x"], "0": [], "7": ["cod"], "5": []},
+    "passages": {"4": [], "5": [], "7": PASSAGES, "0": []},
+}
+
+
+@pytest.mark.usefixtures("_streamed")
+def test_rows_without_a_query_come_last(tmp_path: Path) -> None:
+    rows = list(read_records(written(tmp_path, json.dumps(BESIDE))))
+    assert rows[:2] == ROWS
+    assert [row for row, _ in rows[2:]] == ["raw.json:1.3", "raw.json:1.5", "raw.json:1.4"]
+    empty = {"query_id": None, "wellFormedAnswers": None}
+    assert rows[3][1] == empty | {"answers": [], "passages": []}
+
+
+@pytest.mark.parametrize("records", [[BESIDE], [BESIDE, BESIDE]], ids=["streamed", "whole"])
+def test_rows_without_a_query_are_bad(tmp_path: Path, records: list[dict[str, Any]]) -> None:
+    path = written(tmp_path, "".join(json.dumps(record) + "\n" for record in records))
+    assert "raw:1.3 is not a ms_marco record" in candidates(path, "fail")
+    found = candidates(path, "drop-and-count")
+    bad = [candidate.source_row for candidate in found if BAD_ROW in candidate.faults]
+    assert bad == [f"raw:{n}.{key}" for n in range(1, len(records) + 1) for key in (3, 5, 4)]
 
 
 @pytest.mark.usefixtures("_streamed")

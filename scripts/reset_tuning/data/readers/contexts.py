@@ -1,6 +1,7 @@
 """Readers of question-answering and summarization sets."""
 
 import ast
+import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -181,12 +182,17 @@ def ms_marco_rows(record: Record) -> Iterator[tuple[str, Record]]:
     """Yield a row itself, or the rows of an object of columns keyed by row, as in raw v2.1 files.
 
     Those files' rows come apart already, unless the object is one of several or its keys are odd.
+    A row that the column `query` lacks comes without one.
     """
     if isinstance(record, TableRow) or not isinstance(record["query"], dict):
         yield "", record
         return
     for key in record["query"]:
         yield key, {name: column.get(key) for name, column in record.items()}
+    others = {name: column for name, column in record.items() if name != "query"}
+    for key in dict.fromkeys(itertools.chain(*others.values())):
+        if key not in record["query"]:
+            yield key, {name: column.get(key) for name, column in others.items()}
 
 
 def read_ms_marco(record: Record, options: ReaderOptions) -> list[Candidate]:
