@@ -98,6 +98,15 @@ def test_steps_are_counted_in_order(tmp_path: Path) -> None:
     assert set(done.examples["instruction"]) <= {"a", "b", "A."} and len(done.examples) == 2
 
 
+def test_a_record_of_several_examples_keeps_them_whatever_tells_the_format(tmp_path: Path) -> None:
+    """Some instruction sets have groups, of which the best is kept; most have not."""
+    record = {"instruction": "Add.", "instances": [task("", f"{n}", f"{n}+0") for n in range(3)]}
+    path = manifest(tmp_path, {"test": [record]})
+    done = prepared(path, "test", spec(format="auto", filters=[]))
+    assert len(done.examples) == 3
+    assert sum(dropped for _, _, dropped in rules(done)) == 0
+
+
 def test_the_script_writes_both_tables(tmp_path: Path) -> None:
     path = manifest(tmp_path, {"train": [task("a"), task("b")], "test": [task("A!"), task("z")]})
     entry = {"kind": "instruction", "format": "auto", "options": {}, "split": {}}

@@ -11,7 +11,7 @@ import pytest
 from raw_samples import write_gzip, write_json_lines
 
 from reset_tuning.data.candidates import Candidate
-from reset_tuning.data.readers import FORMATS, read_candidates
+from reset_tuning.data.readers import FORMATS, oasst, read_candidates, registry
 from reset_tuning.data.readers.formats import ReaderOptions
 from reset_tuning.errors import InputError
 
@@ -312,6 +312,12 @@ def test_one_question_in_every_form(tmp_path: Path, format: str, record: dict) -
     assert candidate.references == ("cod",)
     assert candidate.context == "About eels.\nThe cod is a fish.\nNothing."
     assert candidate.gold_ranks == (2,) and not candidate.faults
+
+
+def test_no_reader_takes_the_name_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oasst, "FORMATS", (FORMATS["passages"],))
+    with pytest.raises(ValueError, match=r"passages has two readers, in .*contexts\.py and in "):
+        registry._known_formats()
 
 
 def test_a_question_without_passages_has_a_fault(tmp_path: Path) -> None:
