@@ -19,7 +19,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from reset_tuning.data.raw_columns import begins_with_column, read_columns
 from reset_tuning.data.raw_csv import read_csv
@@ -67,8 +67,7 @@ def read_records(
 
     `tolerant`: a broken row behind which reading can go on is a BadRow instead of an error: a line
     of JSON lines, a record of a JSON list that is no object, a csv record with too few or too many
-    fields, a row that is not UTF-8, a member of a zip of one record each. A file that breaks off or
-    whose syntax is lost stays an error.
+    fields, a row that is not UTF-8. A file that breaks off or whose syntax is lost stays an error.
 
     `columns`: what is needed of a parquet file's rows (those that it lacks are passed over).
     `unless_empty`: (list column, count): parquet rows whose list is empty do not come; `count` is
@@ -128,7 +127,16 @@ def _read_zip(stream: io.BufferedReader, name: str, wanted: Wanted) -> Iterator[
         members = _members(archive, name)
         if not members:
             raise InputError(f"{name} is a zip file without members")
-        yield from _read_members(archive, members, name, wanted)
+        for member in members:
+            try:
+                content = archive.open(member)
+            except RuntimeError as error:  # NotImplementedError is one
+                raise InputError(
+                    f"{name}/{member.filename} cannot be unpacked ({error}); zip it anew, without "
+                    "a password and with the usual compression"
+                ) from error
+            with content:
+                yield from _read_stream(_buffered(content), f"{name}/{member.filename}", wanted)
 
 
 def _members(archive: zipfile.ZipFile, name: str) -> list[zipfile.ZipInfo]:
@@ -146,42 +154,6 @@ def _members(archive: zipfile.ZipFile, name: str) -> list[zipfile.ZipInfo]:
         )
     seen = (member for member in files if not _is_hidden(member.filename))
     return sorted(seen, key=lambda member: member.filename)
-
-
-def _read_members(
-    archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], name: str, wanted: Wanted
-) -> Iterator[Row]:
-    """Yield the records of a zip's members.
-
-    Where none of several holds more than one record, a member that cannot be read is a bad row.
-    """
-    one_each = len(members) > 1
-    fault: InputError | None = None
-    for member in members:
-        where, n_rows = f"{name}/{member.filename}", 0
-        with _opened(archive, member, where) as content:
-            try:
-                for row in _read_stream(_buffered(content), where, wanted):
-                    n_rows += 1
-                    yield row
-            except InputError as error:
-                if n_rows or not one_each:
-                    raise
-                fault = fault or error
-                yield where, BadRow(str(error))
-        one_each = one_each and n_rows <= 1
-        if fault is not None and not one_each:
-            raise fault  # it may have been of many records
-
-
-def _opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -> IO[bytes]:
-    try:
-        return archive.open(member)
-    except RuntimeError as error:  # NotImplementedError is one
-        raise InputError(
-            f"{where} cannot be unpacked ({error}); zip it anew, without a password and with the "
-            "usual compression"
-        ) from error
 
 
 def _is_systems_own(member: str) -> bool:

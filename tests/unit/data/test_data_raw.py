@@ -245,47 +245,6 @@ def test_hidden_members_of_a_zip_are_told(tmp_path: Path, caplog: pytest.LogCapt
     assert said.startswith("1.zip: 3 members behind a dot are not read, .data/1.json first;")
 
 
-def zip_of(folder: Path, *contents: str | bytes) -> Path:
-    """Write a zip of the members 1, 2, …"""
-    with zipfile.ZipFile(folder / "x.zip", "w") as archive:
-        for number, content in enumerate(contents, start=1):
-            archive.writestr(str(number), content)
-    return folder / "x.zip"
-
-
-@pytest.mark.parametrize("broken", ["", '{"a": ', '{\n"a": 1', '[{"a": ', b"\x89PNG\x00"])
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_broken_member_of_a_zip_of_one_record_each_is_a_bad_row(
-    tmp_path: Path, broken: str | bytes, place: int
-) -> None:
-    contents: list[str | bytes] = ['{"a": 1}', '{\n"a": 2}']
-    contents.insert(place, broken)
-    path = zip_of(tmp_path, *contents)
-    with pytest.raises(InputError, match=f"^x.zip/{place + 1} "):
-        read(path)
-    rows = list(read_records(path, tolerant=True))
-    row, bad = rows.pop(place)
-    assert row.partition(":")[0] == f"x.zip/{place + 1}" and isinstance(bad, BadRow)
-    assert [record for _, record in rows] == [{"a": 1}, {"a": 2}]
-
-
-@pytest.mark.parametrize(
-    "contents",
-    [
-        ('[{"a": ',),
-        ('[{"a": ', LINES),
-        (LINES, '[{"a": '),
-        ('{"a": 1}', '[{"a": ', '{"a": 1}', LINES),
-        ('{"a": 1}', '[{"a": 1}, {"a": '),
-    ],
-)
-def test_a_broken_member_that_may_hold_many_records_is_an_error(
-    tmp_path: Path, contents: tuple[str, ...]
-) -> None:
-    with pytest.raises(InputError, match="not valid JSON"):
-        list(read_records(zip_of(tmp_path, *contents), tolerant=True))
-
-
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_zip_members_of_one_name_are_each_read(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
