@@ -251,7 +251,7 @@ def _matching(folder: Path, patterns: Iterable[str], where: str) -> list[Path]:
             raise InputError(
                 f"{where}: a file below {folder} has a name that is not UTF-8, {name!a}; rename it"
             )
-        if not path.exists():
+        if _leads_nowhere(path):
             raise InputError(
                 f"{where}: {path} is a link to {os.readlink(path)}, where no file is; mend or "
                 f"delete it, or leave it out with the pattern !{name}"
@@ -270,8 +270,8 @@ def _glob(folder: Path, pattern: str, where: str) -> list[Path]:
         if ".." in Path(pattern).parts:
             raise ValueError("its links would lie in another raw folder")
         # Without a wildcard a name does not match a link to nothing.
-        wild = re.sub(r"(^|/)(\w)([^/]*)$", r"\1[\2]\3", pattern)
-        paths = list(_through_links(folder, wild, (folder.resolve(),)))
+        wild = re.sub(r"(\*\*/)(\w)([^/]*)$", r"\1[\2]\3", pattern)
+        paths = {*_through_links(folder, wild, set()), folder / pattern}
     except (IndexError, NotImplementedError, ValueError) as error:
         raise InputError(
             f"{where}: {pattern!r} is no pattern of files below {folder}; write one such as "
@@ -280,21 +280,28 @@ def _glob(folder: Path, pattern: str, where: str) -> list[Path]:
     return [
         path
         for path in paths
-        if (path.is_file() or not path.exists()) and not _is_own(path, folder)
+        if (path.is_file() or _leads_nowhere(path)) and not _is_own(path, folder)
     ]
 
 
-def _through_links(folder: Path, pattern: str, entered: tuple[Path, ...]) -> Iterator[Path]:
+def _leads_nowhere(path: Path) -> bool:
+    return path.is_symlink() and not path.exists()
+
+
+def _through_links(folder: Path, pattern: str, searched: set[tuple[Path, str]]) -> Iterator[Path]:
     """Yield what matches a pattern; its `**` goes into linked folders too, unlike in `Path.glob`.
 
-    entered: the folders on the way here, into which no link leads again.
+    searched: folders and what was looked for in them. A folder that several links lead to, or one
+    in a circle, is searched once.
     """
+    searched.add((folder.resolve(), pattern))
     yield from folder.glob(pattern)
     for star in re.finditer(r"\*\*", pattern):
-        for link in folder.glob(f"{pattern[: star.start()]}**/*"):
-            if link.is_symlink() and link.is_dir() and link.resolve() not in entered:
-                rest = pattern[star.start() :]
-                yield from _through_links(link, rest, (*entered, link.resolve()))
+        rest = pattern[star.start() :]
+        for link in sorted(folder.glob(f"{pattern[: star.start()]}**/*")):
+            is_folder = link.is_symlink() and link.is_dir()
+            if is_folder and (link.resolve(), rest) not in searched:
+                yield from _through_links(link, rest, searched)
 
 
 def _refuse_shared(dataset: str, files: Mapping[str, list[Path]]) -> None:

@@ -172,6 +172,18 @@ def test_folders_that_are_linked_in_a_circle_are_read_once(root: Path) -> None:
     assert [path.relative_to(root / "nq").as_posix() for path in found] == names
 
 
+def test_folders_that_all_link_to_each_other_are_searched_once(root: Path) -> None:
+    folders = [root / "nq" / f"f{number}" for number in range(9)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "own.jsonl").write_text("{}\n")
+    for folder in folders:
+        for other in folders:
+            (folder / f"to-{other.name}").symlink_to(other)
+    found = local_files("nq", local(all=["**/own.jsonl"]))["all"]
+    assert found == [folder / "own.jsonl" for folder in folders]
+
+
 @pytest.mark.parametrize("pattern", ["*.jsonl", "**/*.jsonl", "late.jsonl", "**/late.jsonl"])
 def test_a_link_to_nothing_is_an_error(root: Path, pattern: str) -> None:
     (root / "nq/late.jsonl").symlink_to("../gone/late.jsonl")
