@@ -39,11 +39,11 @@ def read_json_lines(
 
 def has_json_line(head: bytes) -> bool:
     """Say whether a line behind the first is a JSON object by itself: csv would have it quoted."""
-    lines = [line for line in head.split(b"\n")[1:] if _OBJECT.match(line)]
-    # The head may end within the only one.
-    return lines == [head.rpartition(b"\n")[2]] or any(
-        isinstance(_record_of_line(line, "", 0), dict) for line in lines
-    )
+    _, *lines = head.split(b"\n")
+    if len(head) >= _CHUNK and len(lines) == 1:  # it is cut
+        return _OBJECT.match(lines[0]) is not None
+    objects = (line for line in lines if _OBJECT.match(line))
+    return any(isinstance(_record_of_line(line, "", 0), dict) for line in objects)
 
 
 def _begin(stream: io.BufferedReader) -> list[bytes]:

@@ -115,6 +115,8 @@ def test_a_first_line_of_something_else_before_a_line_longer_than_the_look(tmp_p
 def test_a_csv_record_may_begin_like_an_object(tmp_path: Path) -> None:
     path = written(tmp_path, 'a,b\n{"x": 1},2\n"{""x"": 1\n}",3\n')
     assert [record["b"] for _, record in read(path)] == ["2", "3"]
+    path = written(tmp_path, 'a,b\n{"x": 1},2')  # also without a line break at the end
+    assert [record["b"] for _, record in read(path)] == ["2"]
 
 
 @pytest.mark.parametrize("between", ["", " ", "\r", "\r\r"])

@@ -35,11 +35,11 @@ def _texts_of(values: Any) -> tuple[str, ...]:
 
 
 def _spelt_list(text: str) -> list[Any] | None:
-    """Return the list that a text spells in JSON or Python, or null."""
+    """Return the list that a text spells in JSON or Python, or None."""
     for parse in (json.loads, ast.literal_eval):
         try:
             found = parse(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             continue
         return found if isinstance(found, list) else None
     return None
