@@ -335,9 +335,9 @@ def _read(
     unanswered: Count | None,
 ) -> Iterator[tuple[Candidate, bool]]:
     """Yield every candidate and whether its file belongs to this split alone."""
+    of_split = [(manifest.parent / file.path, file.path) for file in files]
     for file in files:
         path = manifest.parent / file.path
-        beside = [(manifest.parent / other.path, other.path) for other in files if other != file]
         is_own = file.split != ALL_SPLITS
         with _naming(dataset):
             for candidate in read_candidates(
@@ -348,7 +348,7 @@ def _read(
                 spec.options,
                 spec.on_bad_row,
                 unanswered,
-                beside,
+                of_split,
             ):
                 yield candidate, is_own
 

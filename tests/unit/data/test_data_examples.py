@@ -198,9 +198,9 @@ def test_the_best_ranked_reply_that_qualifies_is_kept(tmp_path: Path) -> None:
     ]
 
 
-def two_files(folder: Path, first: list[dict], second: list[dict]) -> Path:
-    """Return the manifest of two raw files of the training split."""
-    path = manifest(folder, {"a": first, "b": second})
+def several_files(folder: Path, *contents: list[dict]) -> Path:
+    """Return the manifest of raw files of the training split."""
+    path = manifest(folder, {f"{place}": records for place, records in enumerate(contents)})
     listed = json.loads(path.read_text())
     path.write_text(json.dumps({"files": [file | {"split": "train"} for file in listed["files"]]}))
     return path
@@ -227,8 +227,15 @@ def test_files_that_count_their_messages_from_1_have_a_prompt_each(tmp_path: Pat
 
     lost = message(4, 3, 0, 0.9) | {"text": "another prompt's"}
     unrelated = message(3, None, None, 0.0) | {"text": "no reply"}
-    path = two_files(tmp_path, numbered("a", unrelated), numbered("b", lost))
+    path = several_files(tmp_path, numbered("a", unrelated), numbered("b", lost))
     assert pairs(path) == [("a", "A"), ("b", "B")]
+
+
+def test_no_reply_gets_a_prompt_that_another_file_has_by_the_same_number(tmp_path: Path) -> None:
+    prompts = [[message(1, None, None, 0.0) | {"text": text}] for text in ("a", "b")]
+    path = several_files(tmp_path, *prompts, [message(7, 1, 0, 0.9)])
+    with pytest.raises(InputError, match="none of 3 records is left; filter not_assistant_pair"):
+        pairs(path)
 
 
 @pytest.mark.parametrize("is_swapped", [False, True])
@@ -236,7 +243,9 @@ def test_a_tree_may_be_split_over_files(tmp_path: Path, is_swapped: bool) -> Non
     first = [message("root", None, None, 0.0), message("second", "root", 1, 0.9)]
     second = [message("best", "root", 0, 0.9), message("lone", None, None, 0.0)]
     files = (second, first) if is_swapped else (first, second)
-    assert pairs(two_files(tmp_path, *files)) == [("root", "best")]
+    assert pairs(several_files(tmp_path / "apart", *files)) == [("root", "best")]
+    again = [*second, message("second", "root", 1, 0.9)]  # one message of the first file too
+    assert pairs(several_files(tmp_path / "again", first, again)) == [("root", "best")]
 
 
 @settings(max_examples=25)

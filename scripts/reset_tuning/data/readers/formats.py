@@ -60,8 +60,12 @@ def _unchanged(record: Record) -> Record:
     return record
 
 
-def _unjoined(rows: Iterable[Row], others: Iterable[Iterable[Row]]) -> Iterable[Row]:
+def _unjoined(rows: Iterable[Row], of_split: Callable[[], Any]) -> Iterable[Row]:
     return rows
+
+
+def _no_index(rows: Iterable[Row]) -> None:
+    """Keep nothing of a split's rows."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,8 @@ class Format:
     `signatures` are sets of keys, of which a record has all of at least one; a record with a key of
     `excluded` is something else. `expand` takes a record apart that holds several (with a suffix
     for their source rows) and looks no further: `part` makes a record of each, so that what is
-    wrong with one costs no other. `join` completes rows from other rows of their file, or from
-    those of the split's other files, which are read when it goes through them. `rules` names the
+    wrong with one costs no other. `join` completes rows from other rows of their file, or from what
+    `index` keeps of all the split's rows, which is made when it is asked for. `rules` names the
     faults that `read` may find, in the order in which they are counted. In a `grouped` format
     several candidates answer the same prompt, and the best one is kept. `columns` are all that
     `read` needs of a parquet file (default: everything). With `answers_by_option` a record also
@@ -85,7 +89,8 @@ class Format:
     read: Callable[[Record, ReaderOptions], Iterable[Candidate]]
     expand: Callable[[Record], Iterable[tuple[str, Any]]] = _itself
     part: Callable[[Record], Record] = _unchanged
-    join: Callable[[Iterable[Row], Iterable[Iterable[Row]]], Iterable[Row]] = _unjoined
+    index: Callable[[Iterable[Row]], Any] = _no_index
+    join: Callable[[Iterable[Row], Callable[[], Any]], Iterable[Row]] = _unjoined
     excluded: frozenset[str] = frozenset()
     rules: tuple[str, ...] = ()
     grouped: bool = False

@@ -1,6 +1,6 @@
 """Reader of OpenAssistant conversations: messages, or trees of messages."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from reset_tuning.data.candidates import Candidate, clean, clean_all
@@ -38,7 +38,7 @@ def messages_of(record: Record) -> Iterator[tuple[str, Any]]:
 
 
 def _message(record: Record) -> Record:
-    """Return a message; raise KeyError or TypeError for one that cannot be joined with others."""
+    """Return a message; raise KeyError, TypeError or ValueError for one that cannot be joined."""
     message = {key: record[key] for key in _NEEDED} | record
     if _is_nothing(message.get("parent_id")):
         message["parent_id"] = None
@@ -59,18 +59,23 @@ def _is_nothing(value: Any) -> bool:
     return value is None or value == "" or value != value
 
 
-def join_parents(rows: Iterable[Row], others: Iterable[Iterable[Row]]) -> Iterator[Row]:
+def join_parents(
+    rows: Iterable[Row], of_split: Callable[[], Mapping[Any, Record]]
+) -> Iterator[Row]:
     """Yield every message with the message that it replies to, or null, under `parent_message`.
 
     Of several messages with one id the first counts as parent; the others carry `repeated`. A
-    parent that is not in the message's own file is looked for in the others.
+    parent that is not in the message's own file is looked for among those of the split.
     """
     messages = [
         (row, message if isinstance(message, BadRow) else _slim(message)) for row, message in rows
     ]
-    own = _by_id(messages)
+    own: dict[Any, Record] = {}
+    for _, message in messages:
+        if not isinstance(message, BadRow):
+            own.setdefault(message["message_id"], message)
     wanted = {message["parent_id"] for message in own.values()} - own.keys() - {None}
-    parents = {**(_elsewhere(wanted, own, others) if wanted else {}), **own}
+    parents = {**of_split(), **own} if wanted else own
     for row, message in messages:
         if isinstance(message, BadRow):
             yield row, message
@@ -80,27 +85,18 @@ def join_parents(rows: Iterable[Row], others: Iterable[Iterable[Row]]) -> Iterat
         yield row, {**message, _PARENT: parent, "repeated": not is_first}
 
 
-def _by_id(messages: Iterable[Row]) -> dict[Any, Record]:
-    found: dict[Any, Record] = {}
-    for _, message in messages:
-        if not isinstance(message, BadRow):
-            found.setdefault(message["message_id"], message)
-    return found
+def messages_by_id(rows: Iterable[Row]) -> dict[Any, Record]:
+    """Return a split's messages by id; none where an id has two texts.
 
-
-def _elsewhere(
-    wanted: set[Any], own: Mapping[Any, Record], others: Iterable[Iterable[Row]]
-) -> dict[Any, Record]:
-    """Return messages of other files by id, those of the first that has one.
-
-    Files that share an id may each count their messages from 1, where 7 is another message in each:
-    no parent is taken from such a file.
+    Its files may each count their messages from 1 then, and 7 is another message in each.
     """
     found: dict[Any, Record] = {}
-    for rows in others:
-        messages = _by_id(rows)
-        if messages.keys().isdisjoint(own):
-            found = {name: _slim(messages[name]) for name in wanted & messages.keys()} | found
+    for _, message in rows:
+        if isinstance(message, BadRow):
+            continue
+        known = found.setdefault(message["message_id"], _slim(message))
+        if known["text"] != message["text"]:
+            return {}
     return found
 
 
@@ -174,6 +170,7 @@ FORMATS = (
         read_message,
         expand=messages_of,
         part=_message,
+        index=messages_by_id,
         join=join_parents,
         rules=("repeated_message", "not_assistant_pair"),
         grouped=True,

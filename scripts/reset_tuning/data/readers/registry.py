@@ -7,6 +7,7 @@ import itertools
 import logging
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def read_candidates(
     options: ReaderOptions,
     on_bad_row: str = FAIL,
     unanswered: Count | None = None,
-    beside: Sequence[tuple[Path, str]] = (),
+    of_split: Sequence[tuple[Path, str]] = (),
 ) -> Iterator[Candidate]:
     """Yield the candidates of a raw file in its order; `name` stands for it in source rows.
 
@@ -79,7 +80,7 @@ def read_candidates(
     `unanswered`: rows whose column of answers is seen to be empty without reading them (parquet's)
     do not come; it is told how many. Without it every row comes.
 
-    `beside`: path and name of the split's other files, for rows that are completed from them.
+    `of_split`: path and name of all the split's files, for rows that are completed from others.
     """
     rows = read_records(path, name, tolerant=True)
     at_most = _LOOKED_AT if on_bad_row == DROP_AND_COUNT else 1
@@ -94,9 +95,8 @@ def read_candidates(
         rows = read_records(
             path, name, tolerant=True, columns=chosen.columns, unless_empty=unless_empty
         )
-    others = (read_records(*file, tolerant=True) for file in beside)
-    n_bad = 0
-    for candidate, reason in _candidates_of(itertools.chain(seen, rows), others, chosen, options):
+    rows, n_bad = itertools.chain(seen, rows), 0
+    for candidate, reason in _candidates_of(rows, tuple(of_split), chosen, options):
         if reason is not None:
             n_bad += 1
             _tell_of_bad_row(reason, n_bad, on_bad_row)
@@ -131,14 +131,13 @@ def _tell_of_bad_row(reason: str, n_bad: int, on_bad_row: str) -> None:
 
 def _candidates_of(
     rows: Iterable[Row],
-    others: Iterable[Iterable[Row]],
+    of_split: tuple[tuple[Path, str], ...],
     chosen: Format | None,
     options: ReaderOptions,
 ) -> Iterator[tuple[Candidate, str | None]]:
     """Yield candidates and, for those that stand for a bad row, what is wrong with it."""
     if chosen is not None:
-        expanded = (_expanded(file, chosen) for file in others)
-        rows = chosen.join(_expanded(rows, chosen), expanded)
+        rows = chosen.join(_expanded(rows, chosen), partial(_index_of, of_split, chosen.name))
     for row, record in rows:
         found = record if chosen is None else _read(record, row, chosen, options)
         if isinstance(found, BadRow):
@@ -147,6 +146,14 @@ def _candidates_of(
         for candidate in found:
             candidate.source_row = row
             yield candidate, None
+
+
+@lru_cache(maxsize=1)  # one for all files of a split
+def _index_of(files: tuple[tuple[Path, str], ...], format: str) -> Any:
+    """Return what a format keeps of the rows of all files."""
+    chosen = FORMATS[format]
+    read = (read_records(path, name, tolerant=True) for path, name in files)
+    return chosen.index(_expanded(itertools.chain.from_iterable(read), chosen))
 
 
 def check_formats(formats: Mapping[str, tuple[str, str]]) -> None:
