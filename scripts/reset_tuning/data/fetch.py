@@ -414,27 +414,7 @@ def _download(
         return expected
     _logger.info("%s: fetching %s", dataset, url)
     with atomic_path(path) as temporary:
-        try:
-            with (
-                urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response,
-                temporary.open("wb") as out,
-            ):
-                shutil.copyfileobj(response, out, 1 << 20)
-                length = response.headers.get("Content-Length")
-        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
-            raise InputError(
-                f"dataset {dataset}: {url} could not be fetched ({error}); check the network, or "
-                f"use a local copy with datasets.{dataset}.source.type: local"
-            ) from error
-        size = temporary.stat().st_size
-        if length is not None and size != int(length):
-            raise InputError(f"dataset {dataset}: {url} broke off at {size} of {length} bytes")
-        if (fault := _no_data(temporary)) is not None:
-            raise InputError(
-                f"dataset {dataset}: {url} gave {fault} instead of a data file; open it in a "
-                f"browser and correct the address in datasets.{dataset}.source.files, or fetch "
-                "again later"
-            )
+        _stream(url, temporary, dataset)
         found = sha256_of(temporary)
         if sha256 and found != expected:
             raise InputError(
@@ -453,6 +433,32 @@ def _download(
             if sha256_of(path) not in known:
                 raise _in_the_way(path, dataset, url)
     return found
+
+
+def _stream(url: str, path: Path, dataset: str) -> None:
+    """Write what an address gives; raise InputError unless it is whole and may be data."""
+    try:
+        with (
+            urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response,
+            path.open("wb") as out,
+        ):
+            shutil.copyfileobj(response, out, 1 << 20)
+            told = response.headers.get("Content-Length")
+            length = None if told is None else int(told)
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+        raise InputError(
+            f"dataset {dataset}: {url} could not be fetched ({error}); check the network, or "
+            f"use a local copy with datasets.{dataset}.source.type: local"
+        ) from error
+    size = path.stat().st_size
+    if length is not None and size != length:
+        raise InputError(f"dataset {dataset}: {url} broke off at {size} of {length} bytes")
+    if (fault := _no_data(path)) is not None:
+        raise InputError(
+            f"dataset {dataset}: {url} gave {fault} instead of a data file; open it in a "
+            f"browser and correct the address in datasets.{dataset}.source.files, or fetch "
+            "again later"
+        )
 
 
 def _no_data(path: Path) -> str | None:

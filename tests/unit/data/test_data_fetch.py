@@ -6,7 +6,9 @@ import os
 import sys
 import types
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -466,6 +468,33 @@ def test_a_wrong_or_missing_address(
     with pytest.raises(InputError, match=sentence):
         fetch(manifest, "nq", {"type": "url", "files": {"test": [{"url": url, "sha256": digest}]}})
     assert not list(manifest.parent.rglob("*.jsonl")) and not manifest.exists()
+
+
+@pytest.mark.parametrize(
+    ("length", "sentence"),
+    [("99", "broke off at 3 of 99 bytes"), ("many", "could not be fetched .*'many'")],
+)
+def test_a_body_that_is_not_as_long_as_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: str, sentence: str
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", length)
+            self.end_headers()
+            self.wfile.write(b"{}\n")
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.handle_request).start()
+        url = f"http://127.0.0.1:{server.server_port}/a.jsonl"
+        with pytest.raises(InputError, match=sentence):
+            fetch(tmp_path / "raw/m.json", "nq", {"type": "url", "files": {"test": [{"url": url}]}})
+    assert not list((tmp_path / "raw").rglob("*.jsonl"))
 
 
 def hub(
