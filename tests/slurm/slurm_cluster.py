@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -92,6 +93,8 @@ class Cluster:
         try:
             wait_until(lambda: self.job(number)["JobState"] == state, f"job {number} is {state}")
         except AssertionError as error:
+            for log in sorted((self.folder / "log").glob("slurm*.log")):
+                error.add_note(f"{log.name}:\n{log.read_text()[-2000:]}")
             error.add_note(f"{self.job(number)}\n{self.run('sinfo', '--Node', '--long')}")
             raise
 
@@ -135,10 +138,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_cluster(folder: Path) -> Iterator[Cluster]:
-    """Bring a cluster up for a block."""
-    subprocess.run([HERE / "up.sh", folder, str(free_port())], check=True, timeout=_PATIENCE)
+def running_cluster() -> Iterator[Cluster]:
+    """Bring a cluster up for a block, in a folder whose name is short enough for its sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     try:
+        subprocess.run([HERE / "up.sh", folder, str(free_port())], check=True, timeout=_PATIENCE)
         yield Cluster(folder)
     finally:
         subprocess.run([HERE / "down.sh", folder], check=True, timeout=_PATIENCE)

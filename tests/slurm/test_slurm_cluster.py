@@ -1,10 +1,12 @@
 """The cluster itself: up and down, and its GPUs are dealt out."""
 
+import re
+import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
-from slurm_cluster import Cluster, running_cluster
+from slurm_cluster import HERE, Cluster, running_cluster
 
 pytestmark = pytest.mark.slurm
 
@@ -17,12 +19,21 @@ def environment_of(process: psutil.Process) -> str:
         return ""
 
 
-def test_it_comes_up_runs_a_job_and_leaves_nothing(tmp_path: Path) -> None:
-    with running_cluster(tmp_path / "cluster") as cluster:
+def test_it_comes_up_runs_a_job_and_leaves_nothing() -> None:
+    with running_cluster() as cluster:
         number = cluster.run("sbatch", "--parsable", "--output=/dev/null", "--wrap=sleep 1000")
         cluster.wait_for(number, "RUNNING")
-    assert not (tmp_path / "cluster").exists()
-    assert not [one for one in psutil.process_iter() if str(tmp_path) in environment_of(one)]
+    folder = cluster.folder
+    assert not folder.exists()
+    assert not [one for one in psutil.process_iter() if f"{folder}/" in environment_of(one)]
+
+
+def test_a_folder_whose_name_is_too_long_for_sockets_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 25)
+    done = subprocess.run([HERE / "up.sh", folder], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.search(r"is \d+ characters too long for SLURM's sockets: take a shorter", done.stderr)
+    assert not folder.exists()
 
 
 def test_a_job_sees_the_gpus_that_it_was_given(cluster: Cluster, tmp_path: Path) -> None:

@@ -18,8 +18,15 @@ if [ -e "$folder/slurm.conf" ]; then
     echo "$folder holds a cluster: end it with down.sh first" >&2
     exit 1
 fi
+folder=$(realpath --canonicalize-missing "$folder")
+# A step's socket lies in its node's spool. Linux takes 107 characters; with a longer name SLURM holds
+# every job for ever and says so in the node's log alone.
+socket=$folder/spool-cpu1/cpu1_99999.4294967291
+if [ ${#socket} -gt 107 ]; then
+    echo "the name of $folder is $((${#socket} - 107)) characters too long for SLURM's sockets: take a shorter one" >&2
+    exit 1
+fi
 mkdir -p "$folder"/{bin,controller,log,munge/run,pid}
-folder=$(cd "$folder" && pwd)
 chmod 755 "$folder" "$folder/munge" "$folder/munge/run"
 
 # Its own munge, with its own key and socket.
