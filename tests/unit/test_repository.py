@@ -26,7 +26,7 @@ LIGHT_MODULES = (
     "reset_tuning.stats.systems",
     "reset_tuning.figures.tradeoff",
     "reset_tuning.scoring.lexical",
-    "reset_tuning.data.fetch",
+    "reset_tuning.data.sources.local",
 )
 HEAVY = {"torch", "transformers", "deepspeed", "openai", "summac"}
 

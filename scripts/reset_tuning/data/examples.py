@@ -24,7 +24,7 @@ from reset_tuning.data.candidates import (
     instruction_key,
     split_key,
 )
-from reset_tuning.data.fetch import ALL_SPLITS, RawFile, read_manifest
+from reset_tuning.data.fetch import RawFile, read_manifest
 from reset_tuning.data.filters import (
     DUPLICATE_INSTRUCTION,
     NO_ANSWER,
@@ -49,6 +49,7 @@ from reset_tuning.data.readers.registry import (
     read_candidates,
 )
 from reset_tuning.data.rows import Count
+from reset_tuning.data.sources.common import ALL_SPLITS
 from reset_tuning.data.store import ExampleRow
 from reset_tuning.errors import InputError
 from reset_tuning.files import sha256_of

@@ -379,7 +379,7 @@ def endpoint_check(
 
 def source_check(dataset: str, source: Mapping[str, Any], raw: Path) -> Check:
     """Return whether a dataset's raw files are there, or where they will be fetched from."""
-    from reset_tuning.data.fetch import local_files
+    from reset_tuning.data.sources.local import local_files
 
     label = f"data {dataset}"
     if (raw / dataset / "manifest.json").exists():

@@ -17,7 +17,8 @@ import yaml
 from fetch_raw import main as fetch_raw
 from helpers import ROOT
 from reset_tuning.config import normalise
-from reset_tuning.data.fetch import fetch, local_files, read_manifest
+from reset_tuning.data.fetch import fetch, read_manifest
+from reset_tuning.data.sources.local import local_files
 from reset_tuning.errors import InputError
 from reset_tuning.experiment import Experiment
 from reset_tuning.files import sha256_of
