@@ -7,11 +7,10 @@ from typing import Any
 from reset_tuning.data.mixtures import (
     MixtureFiles,
     MixtureSpec,
-    PromptSettings,
     build_mixture,
-    cutting_tokenizer,
     example_tables,
 )
+from reset_tuning.data.prompts import PromptSettings, cutting_tokenizer
 from reset_tuning.jobs import listed, run
 from reset_tuning.tables import write_table
 

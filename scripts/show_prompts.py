@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reset_tuning.data.documents import prompt_document, task_table
-from reset_tuning.data.mixtures import PromptSettings, cutting_tokenizer
+from reset_tuning.data.prompts import PromptSettings, cutting_tokenizer
 from reset_tuning.files import atomic_path
 from reset_tuning.jobs import run
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from reset_tuning.data.mixtures import PromptSettings, cutting_tokenizer
+from reset_tuning.data.prompts import PromptSettings, cutting_tokenizer
 from reset_tuning.data.statistics import SplitFiles, data_stats, gold_positions
 from reset_tuning.jobs import run
 from reset_tuning.tables import write_table

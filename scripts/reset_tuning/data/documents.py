@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reset_tuning.data.mixtures import PromptSettings
-from reset_tuning.data.prompts import PromptTooLong, fitted_prompt
+from reset_tuning.data.prompts import PromptSettings, PromptTooLong, fitted_prompt
 from reset_tuning.errors import InputError
 from reset_tuning.seeds import draw_fraction
 from reset_tuning.tables import read_table

@@ -5,7 +5,6 @@ for, and validation rows. Each set's usable rows wait once, unsorted, in a folde
 """
 
 import logging
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,22 +15,21 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reset_tuning.data.candidates import compared_text, instruction_key, normalise
-from reset_tuning.data.ledger import READ, AccountingError, Ledger
+from reset_tuning.data.ledger import READ, Ledger
 from reset_tuning.data.overlaps import EXACT, NEAR, NearIndex, Similarity
 from reset_tuning.data.prompts import (
-    INSTRUCTION_KIND,
     FittedPrompt,
+    PromptSettings,
     check_template,
     count_tokens,
     fitted_prompts,
 )
+from reset_tuning.data.repeats import DROPPED_AS, SetInstructions, compared_texts
 from reset_tuning.data.store import BUFFER_BYTES, Spool
 from reset_tuning.errors import InputError
 from reset_tuning.files import work_folder
 from reset_tuning.seeds import draw_fraction
 from reset_tuning.tables import conform, read_parts, table_schema, writing_table
-from reset_tuning.tokenizing import load_tokenizer
 
 _logger = logging.getLogger(__name__)
 _BATCH = 5000  # rows rendered at once
@@ -39,7 +37,6 @@ _WRITTEN_AT_ONCE = 5000
 _COMPARED = ["example_id", "instruction", "question", "context"]
 LONG_RESPONSES = ("drop", "keep")
 NEAR_DUPLICATES = ("drop", "keep")
-_DROPPED_AS = {EXACT: "duplicate_instruction", NEAR: "near_duplicate_instruction"}
 
 
 @dataclass(frozen=True)
@@ -80,24 +77,6 @@ class MixtureSpec:
 
 
 @dataclass(frozen=True)
-class PromptSettings:
-    """How rows are rendered and measured.
-
-    tasks: the task text of each context dataset. max_length: tokens of prompt and response.
-    """
-
-    tokenizer: Any
-    template: Mapping[str, str]
-    tasks: Mapping[str, str]
-    max_length: int
-
-    @property
-    def n_end_tokens(self) -> int:
-        """The tokens that end a response."""
-        return int(self.tokenizer.eos_token_id is not None)
-
-
-@dataclass(frozen=True)
 class MixtureFiles:
     """Where a mixture's `mixture` tables go, and what their headers hold."""
 
@@ -114,91 +93,6 @@ class MixtureCounts:
     duplicates: pd.DataFrame
 
 
-class _Instructions:
-    """The instructions of a set so far, and which datasets the repeated ones stand in.
-
-    Questions and documents are left alone: a question may be asked of several contexts.
-    """
-
-    def __init__(self, similarity: Similarity | None) -> None:
-        self._index = NearIndex(similarity) if similarity else None
-        self._first: dict[str, str] = {}  # the dataset in which an instruction stood first
-        self._owners: list[str] = []  # the datasets of the texts in the index, by place
-        self._datasets: dict[str, None] = {}  # those with instructions, in their order
-        self._repeated: Counter[tuple[str, str, str]] = Counter()  # by kind, first and dataset
-
-    @property
-    def looks_for_near(self) -> bool:
-        """Whether near-duplicates count as repeated."""
-        return self._index is not None
-
-    def are_equal(self, rows: pd.DataFrame) -> pd.Series:
-        """Mark instructions that stand earlier in the set (the paper: one of unique examples)."""
-        return self._marks(rows, EXACT, map(_key, rows["instruction"], rows["context"]))
-
-    def are_near(self, rows: pd.DataFrame) -> pd.Series:
-        """Mark instructions that are near-duplicates of one that stands earlier and is kept."""
-        return self._marks(rows, NEAR, _compared_texts(rows))
-
-    def _marks(self, rows: pd.DataFrame, kind: str, texts: Iterable[str]) -> pd.Series:
-        owner = self._owner_of_equal if kind == EXACT else self._owner_of_near
-        marks = []
-        for row_kind, dataset, text in zip(rows["kind"], rows["dataset"], texts, strict=True):
-            first = None
-            if row_kind == INSTRUCTION_KIND:
-                self._datasets[dataset] = None
-                first = owner(text, dataset)
-            if first is not None:
-                self._repeated[kind, first, dataset] += 1
-            marks.append(first is not None)
-        return pd.Series(marks, index=rows.index, dtype=bool)
-
-    def _owner_of_equal(self, key: str, dataset: str) -> str | None:
-        first = self._first.get(key)
-        if first is None:
-            self._first[key] = dataset
-        return first
-
-    def _owner_of_near(self, text: str, dataset: str) -> str | None:
-        place = self._index.find_or_add(text)
-        if place is None:
-            self._owners.append(dataset)
-            return None
-        return self._owners[place]
-
-    def pairs(self, name: str, ledger: Ledger) -> list[dict[str, Any]]:
-        """Return the set's rows of the `duplicates` table: every dataset and those behind it.
-
-        Raises AccountingError unless they add up to what the ledger says was dropped.
-        """
-        for kind, rule in _DROPPED_AS.items():
-            counted = sum(n for (known, _, _), n in self._repeated.items() if known == kind)
-            if counted != ledger.n_dropped(rule):
-                raise AccountingError(
-                    f"{ledger.item}: rule {rule} dropped {ledger.n_dropped(rule)} rows, "
-                    f"{counted} stand in pairs of datasets"
-                )
-        datasets = list(self._datasets)
-        return [
-            {
-                "set": name,
-                "first": first,
-                "dataset": dataset,
-                "n_exact": self._repeated[EXACT, first, dataset],
-                "n_near": self._repeated[NEAR, first, dataset] if self.looks_for_near else None,
-            }
-            for place, first in enumerate(datasets)
-            for dataset in datasets[place:]
-        ]
-
-
-def _key(instruction: Any, context: Any) -> str:
-    """Return the key of an instruction and its input; a missing one is no text in a data frame."""
-    return instruction_key(
-        *(part if isinstance(part, str) else None for part in (instruction, context))
-    )
-
-
 @dataclass
 class _Set:
     """One set of a mixture: its usable rows, and which of them are for what."""
@@ -207,21 +101,11 @@ class _Set:
     rows: Spool
     train: Ledger
     validation: Ledger
-    instructions: _Instructions
+    instructions: SetInstructions
     ids: list[str] = field(default_factory=list)  # of the rows left to train on, as they came
     held_out: frozenset[str] = frozenset()
     twice: frozenset[str] = frozenset()  # those with one copy more than the others
     whole_copies: int = 1
-
-
-def cutting_tokenizer(path: str) -> Any:
-    """Return the tokenizer of a model; raise InputError when it is missing or has no offsets."""
-    tokenizer = load_tokenizer(path)
-    if not tokenizer.is_fast:
-        raise InputError(f"tokenizer {path} has no tokenizer.json, which cutting contexts needs")
-    # Long documents are cut by fitted_prompt; the tokenizer's own warning would mislead.
-    tokenizer.model_max_length = int(1e9)
-    return tokenizer
 
 
 def example_tables(paths: Iterable[Path]) -> dict[str, Path]:
@@ -257,7 +141,7 @@ def build_mixture(
         for name, datasets in spec.sets.items():
             spool = Spool(folder / name, table_schema("mixture"), buffer_bytes)
             ledgers = [Ledger("mixtures", f"{mixture}/{name}", s) for s in ("train", "validation")]
-            sets.append(_Set(name, spool, *ledgers, _Instructions(near)))
+            sets.append(_Set(name, spool, *ledgers, SetInstructions(near)))
             _collect(sets[-1], _parts(sets[-1], datasets, examples), spec, settings)
             _hold_out(sets[-1], spec.validation_size, seed)
             _refuse_empty(mixture, sets[-1])
@@ -310,7 +194,7 @@ def _collect(
 
 def _usable_rows(
     rows: pd.DataFrame,
-    instructions: _Instructions,
+    instructions: SetInstructions,
     spec: MixtureSpec,
     settings: PromptSettings,
     ledger: Ledger,
@@ -329,9 +213,9 @@ def _usable_rows(
         short = pd.Series(counts <= spec.max_response_tokens, index=rows.index)
         rows = _kept(rows, "response_too_long", short, ledger)
     # After it, lest an instruction be lost as the duplicate of one that is of no use.
-    rows = _kept(rows, _DROPPED_AS[EXACT], ~instructions.are_equal(rows), ledger)
+    rows = _kept(rows, DROPPED_AS[EXACT], ~instructions.are_equal(rows), ledger)
     if instructions.looks_for_near:
-        rows = _kept(rows, _DROPPED_AS[NEAR], ~instructions.are_near(rows), ledger)
+        rows = _kept(rows, DROPPED_AS[NEAR], ~instructions.are_near(rows), ledger)
     return _with_prompts(rows, settings, ledger)
 
 
@@ -339,13 +223,6 @@ def _kept(rows: pd.DataFrame, rule: str, keep: pd.Series, ledger: Ledger) -> pd.
     chosen = rows[keep.astype(bool)]
     ledger.count(rule, len(rows), len(chosen))
     return chosen.reset_index(drop=True)
-
-
-def _compared_texts(rows: pd.DataFrame) -> Iterator[str]:
-    """Yield the folded text of each row in which near-duplicates are looked for."""
-    columns = (rows[name] for name in ("instruction", "question", "context"))
-    for parts in zip(*columns, strict=True):
-        yield normalise(compared_text(*(part if isinstance(part, str) else None for part in parts)))
 
 
 def _drop_like_validation(sets: Sequence[_Set], similarity: Similarity) -> None:
@@ -368,7 +245,7 @@ def _compared(one: _Set, wanted: Collection[str]) -> Iterator[tuple[str, str]]:
             rows = part.slice(start, _BATCH).to_pandas()
             # Not by `isin`, which goes through all that is wanted once per call.
             rows = rows[[id_ in wanted for id_ in rows["example_id"]]]
-            yield from zip(rows["example_id"], _compared_texts(rows), strict=True)
+            yield from zip(rows["example_id"], compared_texts(rows), strict=True)
 
 
 def _with_prompts(rows: pd.DataFrame, settings: PromptSettings, ledger: Ledger) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from reset_tuning.data.passages import answer_finder
 from reset_tuning.errors import InputError
+from reset_tuning.tokenizing import load_tokenizer
 
 _BATCH = 1000  # texts tokenised at once: enough for the tokenizer's threads, little memory
 INSTRUCTION_KIND = "instruction"
@@ -48,6 +49,34 @@ class PromptParts(NamedTuple):
     def text(self) -> str:
         """The whole prompt."""
         return self.head + self.context + self.tail
+
+
+@dataclass(frozen=True)
+class PromptSettings:
+    """How rows are rendered and measured.
+
+    tasks: the task text of each context dataset. max_length: tokens of prompt and response.
+    """
+
+    tokenizer: Any
+    template: Mapping[str, str]
+    tasks: Mapping[str, str]
+    max_length: int
+
+    @property
+    def n_end_tokens(self) -> int:
+        """The tokens that end a response."""
+        return int(self.tokenizer.eos_token_id is not None)
+
+
+def cutting_tokenizer(path: str) -> Any:
+    """Return the tokenizer of a model; raise InputError when it is missing or has no offsets."""
+    tokenizer = load_tokenizer(path)
+    if not tokenizer.is_fast:
+        raise InputError(f"tokenizer {path} has no tokenizer.json, which cutting contexts needs")
+    # Long documents are cut by fitted_prompt; the tokenizer's own warning would mislead.
+    tokenizer.model_max_length = int(1e9)
+    return tokenizer
 
 
 def check_template(template: Mapping[str, str]) -> None:

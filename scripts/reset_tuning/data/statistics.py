@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from reset_tuning.data.mixtures import PromptSettings
-from reset_tuning.data.prompts import count_tokens, fitted_prompts
+from reset_tuning.data.prompts import PromptSettings, count_tokens, fitted_prompts
 from reset_tuning.tables import read_table, table_schema
 
 _COUNTED = ["dataset", "example_id", "copy"]

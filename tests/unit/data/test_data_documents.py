@@ -10,7 +10,7 @@ from raw_samples import example
 
 from helpers import ROOT
 from reset_tuning.data.documents import prompt_document, task_table
-from reset_tuning.data.mixtures import PromptSettings
+from reset_tuning.data.prompts import PromptSettings
 from reset_tuning.errors import InputError
 from reset_tuning.tables import write_table
 

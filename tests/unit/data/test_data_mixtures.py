@@ -15,12 +15,11 @@ from build_mixture import main as build
 from reset_tuning.data.mixtures import (
     MixtureFiles,
     MixtureSpec,
-    PromptSettings,
     build_mixture,
     copies,
-    cutting_tokenizer,
     example_tables,
 )
+from reset_tuning.data.prompts import PromptSettings, cutting_tokenizer
 from reset_tuning.data.store import BUFFER_BYTES
 from reset_tuning.errors import InputError
 from reset_tuning.stats.ledger import check_ledger
