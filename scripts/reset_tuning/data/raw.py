@@ -10,7 +10,6 @@ texts into dates (SearchQA), fail on BioASQ's files, and cost many times the CPU
 docs/data.md; tests/unit/data/test_data_library.py holds the library to each of these.
 """
 
-import codecs
 import gzip
 import io
 import logging
@@ -21,32 +20,28 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from reset_tuning.data.raw_columns import begins_with_column, read_columns
+from reset_tuning.data.raw_columns import NoColumns, read_columns
 from reset_tuning.data.raw_csv import read_csv
-from reset_tuning.data.raw_json import (
-    has_json_line,
-    read_json_lines,
-    read_json_list,
-    read_json_objects,
-)
+from reset_tuning.data.raw_forms import Form, form_of, form_of_objects
+from reset_tuning.data.raw_json import read_json_lines, read_json_list, read_json_objects
 from reset_tuning.data.raw_parquet import Wanted, read_parquet
-from reset_tuning.data.rows import BOM, BadRow, Count, Row, unknown_content
+from reset_tuning.data.rows import BadRow, Count, Row
 from reset_tuning.errors import InputError
 
 _logger = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
 _PEEK = 4096
-_OTHER_BOMS = {  # UTF-32 first: in one byte order it begins like UTF-16
-    codecs.BOM_UTF32_LE: "UTF-32",
-    codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
-}
 _BROKEN_STREAM = (
     *(EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile),
     *(NotImplementedError, UnicodeDecodeError),  # of a zip's index
 )
+_TEXT_READERS = {
+    Form.JSON_LIST: read_json_list,
+    Form.JSON_LINES: read_json_lines,
+    Form.JSON_OBJECTS: read_json_objects,
+    Form.CSV: read_csv,
+}
 
 
 def read_records(
@@ -116,7 +111,7 @@ def _read_stream(
     elif head[:4] == b"PAR1":
         yield from read_parquet(stream, name, wanted, path)
     else:
-        yield from _read_text(stream, head, name)
+        yield from _read_text(stream, name)
 
 
 def _read_zip(stream: io.BufferedReader, name: str, wanted: Wanted) -> Iterator[Row]:
@@ -166,32 +161,12 @@ def _is_hidden(member: str) -> bool:
     return any(part.startswith(".") for part in Path(member).parts)
 
 
-def _read_text(stream: io.BufferedReader, head: bytes, name: str) -> Iterator[Row]:
-    """Tell JSON lists, JSON objects, JSON lines and csv apart by their first characters."""
-    if not head.removeprefix(BOM).strip():
-        head = stream.peek(_CHUNK)  # a longer look: much white space may come first
-    first_line = head.removeprefix(BOM).lstrip().partition(b"\n")[0]
-    first = first_line[:1]
-    if not first:
-        begins = "begins with 1 MiB of white space; is it the right file?"
-        raise InputError(f"{name} {begins if len(head) >= _CHUNK else 'is empty'}")
-    for begin, encoding in _OTHER_BOMS.items():
-        if head.startswith(begin):
-            raise InputError(f"{name} is {encoding} text; convert the file to UTF-8")
-    # Further down in JSON a zero byte is the fault of its line alone.
-    if b"\x00" in (first_line if first in b"{[" else head):
-        raise InputError(unknown_content(name))
-    if head.startswith(b"version https://git-lfs"):
-        raise InputError(f"{name} is a Git LFS pointer, not the data; fetch it with `git lfs pull`")
-    if first == b"[":
-        yield from read_json_list(stream, name)
-    elif begins_with_column(head):
-        yield from read_columns(stream, name)
-    elif first == b"{" or first_line.strip() == b"null":
-        yield from read_json_objects(stream, name)
-    elif first == b"<":
-        raise InputError(f"{name} is a web page or XML, not a data file; fetch it again")
-    elif has_json_line(stream.peek(_CHUNK)):  # behind a line of something else
-        yield from read_json_lines(stream, name)
-    else:
-        yield from read_csv(stream, name)
+def _read_text(stream: io.BufferedReader, name: str) -> Iterator[Row]:
+    form = form_of(stream, name)
+    if form is Form.JSON_COLUMNS:
+        try:
+            yield from read_columns(stream, name)
+            return
+        except NoColumns:
+            form = form_of_objects(stream)
+    yield from _TEXT_READERS[form](stream, name)

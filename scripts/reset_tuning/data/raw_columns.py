@@ -6,54 +6,47 @@ A row is whole only once the last column is read, so that the columns wait in a 
 
 import io
 import json
-import re
 import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from reset_tuning.data.raw_json import SPACE, JsonText, read_json_objects
-from reset_tuning.data.rows import BOM, BadRow, Record, Row, TableRow, not_utf8
+from reset_tuning.data.raw_json import SPACE, JsonText
+from reset_tuning.data.rows import BadRow, Record, Row, TableRow, not_utf8
 from reset_tuning.errors import InputError
 
 _LEADING = "query"  # the column in whose order rows come; a row that it lacks is a bad one
-_BEGINNING = re.compile(rb'[ \t]*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\{\s*"[0-9]+"\s*:')
 _NOT_UTF8 = b""  # stands for a value of other bytes
 _SETTINGS = "PRAGMA page_size=16384; PRAGMA journal_mode=OFF; PRAGMA cache_size=-8192;"  # KiB
 
 Cell = str | bytes | None  # a value's JSON text, or _NOT_UTF8; None where the column lacks the row
 
 
-def begins_with_column(head: bytes) -> bool:
-    """Say whether a file may hold columns: its first value is an object with a number for a key.
-
-    A line that begins a further object is one of JSON lines.
-    """
-    return b"\n{" not in head and _BEGINNING.match(head.removeprefix(BOM)) is not None
+class NoColumns(Exception):
+    """A text is no object of columns, or not that alone."""
 
 
 def read_columns(stream: io.BufferedReader, name: str) -> Iterator[Row]:
     """Yield the rows of one object of columns in the order of its column `query`.
 
-    Rows that this lacks come last and have no `query`. Anything else than one such object is read
-    as JSON objects.
+    Rows that this lacks come last and have no `query`. Raises NoColumns, before any row and with
+    the stream at its beginning, for anything else than one such object.
     """
     text = JsonText(stream, name)
     try:
         with closing(_nameless_database()) as database:
             cells = _Cells(database)
-            if _spool(text, name, cells):
-                for key, row in cells.rows():
-                    yield f"{name}:1.{key}", _record(row, f"{name}:1.{key}")
-                return
+            if not _spool(text, name, cells):
+                text.rewind()
+                raise NoColumns
+            for key, row in cells.rows():
+                yield f"{name}:1.{key}", _record(row, f"{name}:1.{key}")
     except sqlite3.Error as error:
         raise InputError(
             f"{name}: its columns cannot be kept in a temporary file ({error}); is there room for "
             f"them in {tempfile.gettempdir()}?"
         ) from error
-    text.rewind()
-    yield from read_json_objects(stream, name)
 
 
 def _nameless_database() -> sqlite3.Connection:
@@ -121,10 +114,6 @@ class _Cells:
         return next(found, (None,))[0]
 
 
-class _OtherForm(Exception):
-    """The text is no object of columns."""
-
-
 def _spool(text: JsonText, name: str, cells: _Cells) -> bool:
     """Take the columns out of the text; return False where it holds more or something else."""
     try:
@@ -133,7 +122,7 @@ def _spool(text: JsonText, name: str, cells: _Cells) -> bool:
             cells.add(column, _column(text, f"{name} (column {column}"))
             text.name = name
         text.skip(SPACE)
-    except _OtherForm:
+    except NoColumns:
         return False
     return text.ended and cells.have_rows
 
@@ -141,10 +130,10 @@ def _spool(text: JsonText, name: str, cells: _Cells) -> bool:
 def _column(text: JsonText, where: str) -> Iterator[tuple[str, Cell]]:
     """Take the object of a column, cell by cell."""
     if not text.ended and not text.starts("{"):
-        raise _OtherForm
+        raise NoColumns
     for key in _keys(text):
         if not (key.isascii() and key.isdigit()):
-            raise _OtherForm
+            raise NoColumns
         text.name = f"{where}, row {key})"
         text.value()
         yield key, text.value_text if text.value_is_utf8 else _NOT_UTF8
@@ -159,7 +148,7 @@ def _keys(text: JsonText) -> Iterator[str]:
         text.expect('"')
         key = text.value()
         if not text.value_is_utf8:
-            raise _OtherForm
+            raise NoColumns
         text.skip(SPACE)
         text.take(":")
         text.skip(SPACE)

@@ -1,11 +1,9 @@
 """Records out of JSON lines, JSON lists and sequences of JSON objects, none of them held whole."""
 
 import io
-import itertools
 import json
-import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from reset_tuning.data.rows import BOM, BadRow, Record, Row, is_utf8, not_utf8
@@ -13,91 +11,24 @@ from reset_tuning.errors import InputError
 
 _CHUNK = 1 << 20
 SPACE = " \t\r\n"
-_OBJECT = re.compile(rb'[ \t]*\{[ \t]*"(?:[^"\\]|\\.)+"[ \t]*:')  # what an object begins with
 
 
-def read_json_objects(stream: io.BufferedReader, name: str) -> Iterator[Row]:
-    """Yield JSON lines, or the objects of a file whose first line does not hold just one."""
-    begin = _begin(stream)
-    full = [line for line in begin if line.strip()]
-    is_one = _is_whole_object(full[0]) or _is_cut_off(*full)
-    if is_one and not _holds_several(full[0]):
-        yield from read_json_lines(stream, name, begin)
-        return
-    rest = io.BufferedReader(_Prefixed(b"".join(begin), stream), _CHUNK)
-    yield from _read_stream(JsonText(rest, name), name, is_list=False)
-
-
-def read_json_lines(
-    stream: io.BufferedReader, name: str, begin: Sequence[bytes] = ()
-) -> Iterator[Row]:
-    """Yield a record of every line that is not blank; `begin` was taken from the stream already."""
-    for number, line in enumerate(itertools.chain(begin, stream), start=1):
+def read_json_lines(stream: io.BufferedReader, name: str) -> Iterator[Row]:
+    """Yield a record of every line that is not blank."""
+    for number, line in enumerate(stream, start=1):
+        line = line.removeprefix(BOM) if number == 1 else line
         if line.strip():
             yield f"{name}:{number}", _record_of_line(line, name, number)
 
 
-def has_json_line(head: bytes) -> bool:
-    """Say whether a line behind the first is a JSON object by itself: csv would have it quoted."""
-    _, *lines = head.split(b"\n")
-    if len(head) >= _CHUNK and len(lines) == 1:  # it is cut
-        return _OBJECT.match(lines[0]) is not None
-    objects = (line for line in lines if _OBJECT.match(line))
-    return any(isinstance(_record_of_line(line, "", 0), dict) for line in objects)
+def read_json_list(stream: io.BufferedReader, name: str) -> Iterator[Row]:
+    """Yield the members of one JSON list without holding the file."""
+    yield from _read_stream(JsonText(stream, name), name, is_list=True)
 
 
-def _begin(stream: io.BufferedReader) -> list[bytes]:
-    """Return the first lines: up to three that are not blank, and the blank ones among them."""
-    lines = [stream.readline().removeprefix(BOM)]
-    n_full = int(bool(lines[0].strip()))
-    while n_full < 3 and (line := stream.readline()):
-        lines.append(line)
-        n_full += bool(line.strip())
-    return lines
-
-
-def _is_whole_object(line: bytes) -> bool:
-    """Say whether the first line is JSON lines' first record rather than the start of a longer one.
-
-    A line that ends in `}` is taken for one even when malformed, so that its number is reported.
-    """
-    try:
-        json.loads(line)
-    except RecursionError:  # an object too deep to be read, reported as such
-        return True
-    except ValueError:
-        return line.rstrip().endswith(b"}") and line.count(b"{") == line.count(b"}")
-    return True
-
-
-def _holds_several(line: bytes) -> bool:
-    """Say whether objects stand on the first line one after another, without a line break."""
-    text, decoder = line.decode("utf-8", "replace").lstrip(), json.JSONDecoder()
-    try:
-        _, end = decoder.raw_decode(text)
-        second, _ = decoder.raw_decode(text[end:].lstrip())
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(second, dict)
-
-
-def _is_cut_off(line: bytes, second: bytes = b"", third: bytes = b"") -> bool:
-    """Say whether a first line that is no whole object does not go on in the next line either.
-
-    Where an object may follow, behind `[` or `:`, the third line tells: within one record a comma
-    or a bracket stands behind that object.
-    """
-    is_object = isinstance(_record_of_line(second, "", 2), dict)
-    if is_object and not third.lstrip().startswith((b",", b"]", b"}")):
-        return True
-    first = line.decode("utf-8", "replace")
-    try:
-        json.loads(first + second.decode("utf-8", "replace").lstrip())
-    except json.JSONDecodeError as error:
-        return bool(second) and error.pos <= len(first)
-    except (ValueError, RecursionError):
-        pass
-    return False
+def read_json_objects(stream: io.BufferedReader, name: str) -> Iterator[Row]:
+    """Yield objects that stand one after the other, whatever their lines."""
+    yield from _read_stream(JsonText(stream, name), name, is_list=False)
 
 
 def _record_of_line(line: bytes, name: str, number: int) -> Record | BadRow:
@@ -117,11 +48,6 @@ def _reason(error: ValueError | RecursionError) -> str:
     if isinstance(error, ValueError):
         return f"a number of more than {sys.get_int_max_str_digits()} digits"
     return str(error)
-
-
-def read_json_list(stream: io.BufferedReader, name: str) -> Iterator[Row]:
-    """Yield the members of one JSON list without holding the file."""
-    yield from _read_stream(JsonText(stream, name), name, is_list=True)
 
 
 def _read_stream(text: "JsonText", name: str, *, is_list: bool) -> Iterator[Row]:
@@ -152,22 +78,6 @@ def _checked(record: Any, where: str) -> Record | BadRow:
     if not isinstance(record, dict):
         return BadRow(f"{where} is a JSON {type(record).__name__}, not an object")
     return record
-
-
-class _Prefixed(io.RawIOBase):
-    """A stream with some bytes put back in front of it."""
-
-    def __init__(self, prefix: bytes, stream: io.BufferedReader):
-        self._prefix, self._stream = prefix, stream
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        chunk = self._prefix[: len(buffer)] or self._stream.read(len(buffer))
-        self._prefix = self._prefix[len(buffer) :]
-        buffer[: len(chunk)] = chunk
-        return len(chunk)
 
 
 class JsonText:

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -376,3 +377,16 @@ def test_a_list_is_streamed_through_any_window(
         assert [record for _, record in read_records(path)] == records
     finally:
         raw_json._CHUNK = whole
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_form_does_not_depend_on_the_packing(tmp_path: Path, pack: Any) -> None:
+    """JSON lines are told from csv by the first MiB, of what is packed too."""
+    lines = "a, b\n" + f'"{"x" * 100_000}", 1\n' + LINES
+    found = read_records(written(tmp_path, pack(lines.encode())), tolerant=True)
+    assert [record for _, record in found if not isinstance(record, BadRow)] == RECORDS
+
+
+def test_columns_may_begin_behind_blank_lines(tmp_path: Path) -> None:
+    found = read(written(tmp_path, '\n \n{"query": {"4": "x"}, "answers": {"4": ["y"]}}'))
+    assert found == [("raw.bin:1.4", {"query": "x", "answers": ["y"]})]

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from reset_tuning.data import raw, raw_columns, raw_json
+from reset_tuning.data import raw, raw_columns, raw_forms, raw_json
 from reset_tuning.data.candidates import BAD_ROW, Candidate
 from reset_tuning.data.raw import read_records
 from reset_tuning.data.readers.contexts import ms_marco_rows
@@ -54,7 +54,7 @@ def zipped(content: bytes) -> bytes:
 @pytest.fixture
 def _streamed() -> Iterator[None]:
     """Reading the columns whole is an error."""
-    with mock.patch.object(raw_columns, "read_json_objects", side_effect=AssertionError):
+    with mock.patch.object(raw, "form_of_objects", side_effect=AssertionError):
         yield
 
 
@@ -127,7 +127,7 @@ def test_columns_are_read_as_when_held_whole(
     for on_bad_row in ("fail", "drop-and-count"):
         with mock.patch.object(raw_json, "_CHUNK", window):
             streamed = candidates(path, on_bad_row)
-        with mock.patch.object(raw, "begins_with_column", lambda head: False):
+        with mock.patch.object(raw_forms, "_may_be_columns", lambda text: False):
             assert streamed == candidates(path, on_bad_row)
     logging.disable(logging.NOTSET)
 
