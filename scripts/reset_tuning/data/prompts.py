@@ -4,7 +4,7 @@ One rendering serves training and evaluation. When a prompt is too long its cont
 instruction and question always stay whole. A document is cut from its end. Of passages those
 without the answer are cut first, from the last on, and the first one with it stays whole: the one
 with the reference that is trained on, if some passage holds just that. A prompt for which that one
-is too long is no use in training; in a test its context is cut from the end, as a document is.
+is too long is no use in training; in a test it is the context, cut from its end.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,11 +25,15 @@ class PromptTooLong(ValueError):
 
 @dataclass(frozen=True)
 class FittedPrompt:
-    """A prompt that fits: its text, its tokens (BOS included) and the tokens cut to make it fit."""
+    """A prompt that fits: its text, its tokens (BOS included) and the tokens cut to make it fit.
+
+    is_answer_cut: whether the passage with the answer was cut too, the last one that was left.
+    """
 
     text: str
     n_tokens: int
     n_context_tokens_cut: int
+    is_answer_cut: bool = False
 
 
 class PromptParts(NamedTuple):
@@ -158,8 +162,8 @@ def fitted_prompts(
     """Fit many prompts, each to its own limit; None stands for a prompt that is too long.
 
     `tasks` are the task texts by dataset. With `cut_answers` a prompt is not too long because the
-    passage with the answer is: the context is then cut from its end. Prompts are tokenised in
-    batches, and only those that need cutting are looked at one by one.
+    passage with the answer is: it is then all that is left of the context, cut from its end.
+    Prompts are tokenised in batches, and only those that need cutting are looked at one by one.
     """
     parts = [prompt_parts(row, template, tasks.get(row["dataset"])) for row in examples]
     lengths = count_prompt_tokens([part.text for part in parts], tokenizer)
@@ -203,11 +207,7 @@ def _fit(
     if bare > limit:
         raise PromptTooLong(f"{bare} tokens without context, {limit} allowed")
     if parts.gold:
-        try:
-            return _fit_passages(parts, n_tokens, tokenizer, limit)
-        except PromptTooLong:
-            if not cut_answers:
-                raise
+        return _fit_passages(parts, n_tokens, tokenizer, limit, cut_answers=cut_answers)
     kept, left = parts, n_tokens
     # Tokens at the cut may join otherwise than in the whole text, so the result is measured again.
     while left > limit:
@@ -216,26 +216,30 @@ def _fit(
     return FittedPrompt(kept.text, left, n_tokens - left)
 
 
-def _fit_passages(parts: PromptParts, n_tokens: int, tokenizer: Any, limit: int) -> FittedPrompt:
+def _fit_passages(
+    parts: PromptParts, n_tokens: int, tokenizer: Any, limit: int, *, cut_answers: bool
+) -> FittedPrompt:
     """Cut passages, the least needed first; the first one with the response stays whole.
 
     Other references may stand in other passages; where none holds the response, as in abstractive
-    sets, the first passage with an answer stays.
+    sets, the first passage with an answer stays. It is cut, last of all, with `cut_answers` alone.
     """
     passages = dict(enumerate(parts.context.split("\n"), start=1))
     holds_response = answer_finder([parts.response])
     gold = sorted(parts.gold)
     needed = next((place for place in gold if holds_response(passages[place])), gold[0])
     left = n_tokens
-    for place in sorted(passages, key=lambda place: (place in gold, -place)):
-        while place != needed and place in passages and left > limit:
+    for place in sorted(passages, key=lambda place: (place == needed, place in gold, -place)):
+        if place == needed and not cut_answers:
+            break
+        while place in passages and left > limit:
             passages[place] = _shortened(passages[place], left - limit, tokenizer)
             if not passages[place].strip():
                 del passages[place]
             kept = parts._replace(context="\n".join(passages.values()))
             (left,) = count_prompt_tokens([kept.text], tokenizer)
             if left <= limit:
-                return FittedPrompt(kept.text, left, n_tokens - left)
+                return FittedPrompt(kept.text, left, n_tokens - left, place == needed)
     raise PromptTooLong(f"{left} tokens with the passage that holds the answer, {limit} allowed")
 
 

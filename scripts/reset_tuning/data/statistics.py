@@ -95,6 +95,7 @@ def _test_lengths(path: Path, settings: PromptSettings, reserved_tokens: int) ->
             "n_context_tokens_cut": [
                 prompt.n_context_tokens_cut if prompt else 0 for prompt in fitted
             ],
+            "is_answer_cut": [prompt.is_answer_cut if prompt else False for prompt in fitted],
         },
         dtype=float,
     )
@@ -106,6 +107,8 @@ def _means(lengths: pd.DataFrame) -> dict[str, Any]:
         "mean_prompt_tokens": lengths["n_prompt_tokens"].mean() if len(lengths) else None,
         "mean_response_tokens": lengths["n_response_tokens"].mean() if len(lengths) else None,
         "n_contexts_cut": int(is_cut.sum()),
+        # Of training rows none: those of which it would be are dropped as prompt_too_long.
+        "n_answers_cut": int(lengths["is_answer_cut"].sum()) if "is_answer_cut" in lengths else 0,
     }
 
 

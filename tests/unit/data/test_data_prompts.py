@@ -184,11 +184,13 @@ def test_an_answer_that_does_not_fit_whole_is_cut_only_where_asked(
 
     assert fitted(row, bare + 40) is None
     cut = fitted(row, bare + 40, cut_answers=True)
-    assert cut == fitted(row | {"gold_passages": None}, bare + 40)
-    assert passages[0] in cut.text and cut.n_context_tokens_cut > 0
+    alone = fitted(row | {"context": passages[1], "gold_passages": None}, bare + 40)
+    assert cut.text == alone.text and passages[1][:40] in cut.text and passages[0] not in cut.text
+    assert cut.is_answer_cut and cut.n_context_tokens_cut > 0
     assert fitted(row, bare - 1, cut_answers=True) is None
     whole = n_tokens(render_prompt(row, template, "Extract."), tokenizer)
-    assert fitted(row, whole - 1, cut_answers=True) == fitted(row, whole - 1)
+    left = fitted(row, whole - 1, cut_answers=True)
+    assert left == fitted(row, whole - 1) and not left.is_answer_cut
 
 
 def test_instruction_and_question_are_never_cut(tokenizer: Any, template: dict) -> None:
