@@ -204,19 +204,21 @@ def _usable_rows(
     `instructions` holds those of the rows before.
     """
     ledger.count(READ, len(rows), len(rows))
-    rows = _kept(rows, "no_response", rows["references"].map(len) > 0, ledger)
-    rows = rows.assign(response=rows["references"].map(lambda texts: texts[0]))
+    responses = rows["references"].map(lambda texts: texts[0] if len(texts) else "")
+    rows = rows.assign(response=responses)
+    rows = _kept(rows, "no_response", responses.map(lambda text: text.strip() != ""), ledger)
     counts = np.array(count_tokens(rows["response"], settings.tokenizer), dtype=np.int64)
     # As trained on: with the end token.
     rows["n_response_tokens"] = counts + settings.n_end_tokens
     if spec.long_responses == "drop":
         short = pd.Series(counts <= spec.max_response_tokens, index=rows.index)
         rows = _kept(rows, "response_too_long", short, ledger)
-    # After it, lest an instruction be lost as the duplicate of one that is of no use.
+    rows = _with_prompts(rows, settings, ledger)
+    # At the end, lest an instruction be lost as the duplicate of one that is of no use.
     rows = _kept(rows, DROPPED_AS[EXACT], ~instructions.are_equal(rows), ledger)
     if instructions.looks_for_near:
         rows = _kept(rows, DROPPED_AS[NEAR], ~instructions.are_near(rows), ledger)
-    return _with_prompts(rows, settings, ledger)
+    return rows
 
 
 def _kept(rows: pd.DataFrame, rule: str, keep: pd.Series, ledger: Ledger) -> pd.DataFrame:

@@ -130,8 +130,8 @@ def test_sets_are_unique_held_out_and_up_sampled(built: Any) -> None:
     assert Counter(mixture.train["set"]) == {"instruction": 10, "nq": 10}
     assert Counter(mixture.validation["set"]) == {"instruction": 2, "nq": 2}
     assert dropped(mixture, "instruction") == {
-        "read": 0, "no_response": 0, "response_too_long": 0, "duplicate_instruction": 1,
-        "prompt_too_long": 0, "held_out_for_validation": 2, "near_duplicate_of_validation": 0,
+        "read": 0, "no_response": 0, "response_too_long": 0, "prompt_too_long": 0,
+        "duplicate_instruction": 1, "held_out_for_validation": 2, "near_duplicate_of_validation": 0,
         "up_sampled": -6,
     }  # fmt: skip
     assert dropped(mixture, "instruction", "validation") == {"read": 0, "kept_for_training": 4}
@@ -167,10 +167,11 @@ def test_long_responses_and_prompts_are_dropped_by_name(built: Any) -> None:
     examples = sample()
     examples["dolly"].at[1, "references"] = ["qx" * 30]
     examples["dolly"].at[2, "references"] = []
+    examples["dolly"].at[3, "references"] = [" "]
     examples["oasst1"].at[1, "instruction"] = "qx" * 200
     counts = dropped(built(examples), "instruction")
     assert (counts["no_response"], counts["response_too_long"], counts["prompt_too_long"]) == (
-        1,
+        2,
         1,
         1,
     )
@@ -180,9 +181,11 @@ def test_long_responses_and_prompts_are_dropped_by_name(built: Any) -> None:
 
 def test_no_instruction_is_lost_as_the_duplicate_of_one_that_is_of_no_use(built: Any) -> None:
     examples = sample()
-    examples["dolly"].at[0, "references"] = ["qx" * 30]  # OASST has its instruction too
+    examples["dolly"].at[0, "references"] = ["qx" * 200]  # OASST has its instruction too
     counts = dropped(built(examples), "instruction")
     assert (counts["response_too_long"], counts["duplicate_instruction"]) == (1, 0)
+    counts = dropped(built(examples, long_responses="keep"), "instruction")
+    assert (counts["prompt_too_long"], counts["duplicate_instruction"]) == (1, 0)
 
 
 def test_the_longest_allowed_response_stays(built: Any, tokenizer: Any) -> None:
