@@ -48,13 +48,14 @@ def _spelt_list(text: str) -> list[Any] | None:
 # --- extractive question answering ----------------------------------------------------------------
 
 
-def _extractive(
+def extractive_candidate(
     question: Any, answers: Any, passages: Sequence[str], options: ReaderOptions, *faults: str
 ) -> Candidate:
     """Return an extractive candidate over at most `max_passages` passages.
 
     Answers that stand in these passages come first, so that a model is trained on a span of its
-    context; the others stay as further references.
+    context; the others stay as further references. Blank passages are none; a question without any
+    breaks the rule `no_context`, which its format names.
     """
     references = tuple(dict.fromkeys(_texts_of(answers)))
     known = [passage for passage in passages if passage.strip()]
@@ -95,7 +96,7 @@ def read_passages(record: Record, options: ReaderOptions) -> Iterator[Candidate]
     answers = record["answers"] if "answers" in record else record["answer"]
     if isinstance(answers, dict):  # SQuAD's columns {text, answer_start}
         answers = answers["text"]
-    yield _extractive(question, answers, passages, options)
+    yield extractive_candidate(question, answers, passages, options)
 
 
 def _passage_texts(passages: Any) -> list[str]:
@@ -154,7 +155,7 @@ def read_searchqa(record: Record, options: ReaderOptions) -> Iterator[Candidate]
     results = record["search_results"]
     found = results["snippets"] if isinstance(results, dict) else [r["snippet"] for r in results]
     snippets = [clean(snippet) for snippet in members(found)]
-    yield _extractive(record["question"], record["answer"], snippets, options)
+    yield extractive_candidate(record["question"], record["answer"], snippets, options)
 
 
 def bioasq_questions(record: Record) -> Iterator[tuple[str, Any]]:
@@ -172,7 +173,7 @@ def read_bioasq(record: Record, options: ReaderOptions) -> Iterator[Candidate]:
     is_supported = record["type"] in _BIOASQ_TYPES
     answers = record.get("exact_answer") if is_supported else None  # some answer yes with `true`
     faults = () if is_supported else ("unsupported_type",)
-    yield _extractive(record["body"], answers, snippets, options, *faults)
+    yield extractive_candidate(record["body"], answers, snippets, options, *faults)
 
 
 # --- abstractive question answering ---------------------------------------------------------------
