@@ -17,7 +17,7 @@ from snakemake.persistence.file import FilePersistence
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from reset_tuning.config import normalise, reorder
-from reset_tuning.data.sources.local import local_files
+from reset_tuning.data.sources.local import local_state
 from reset_tuning.data.readers import check_formats
 from reset_tuning.errors import InputError
 from reset_tuning.experiment import MODEL_FILES, Experiment, Weights

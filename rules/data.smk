@@ -7,8 +7,6 @@ localrules:
 
 rule fetch_raw:
     """Fetch the raw files of a dataset from a hub, a URL or $RESET_RAW_DIR, with a manifest."""
-    input:
-        files=found_locally,
     output:
         manifest="<raw>/{dataset}/manifest.json",
     log:
@@ -23,9 +21,12 @@ rule fetch_raw:
     resources:
         mem_mb=2000,
         runtime="4h",
+        licence=source_note("licence"),
+        access=source_note("access"),
     params:
         dataset="{dataset}",
         source=source_of,
+        found=found_locally,
     script:
         "../scripts/fetch_raw.py"
 

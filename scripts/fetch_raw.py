@@ -8,9 +8,17 @@ from reset_tuning.data.fetch import fetch
 from reset_tuning.jobs import run
 
 
-def main(*, manifest: Path, dataset: str, source: dict[str, Any], files: Sequence[Path] = ()):
-    # `files` are a local source's files as the workflow found them: inputs that trigger a rerun.
-    fetch(manifest, dataset, source)
+def main(
+    *,
+    manifest: Path,
+    dataset: str,
+    source: dict[str, Any],
+    licence: str,
+    access: str,
+    found: Sequence[str] = (),
+) -> None:
+    # `found` is what lay there of a local source: other files, or other content, are fetched again.
+    fetch(manifest, dataset, source, licence=licence or None, access=access or None)
 
 
 if __name__ == "__main__":

@@ -9,15 +9,23 @@ def source_of(wildcards):
 
 
 def found_locally(wildcards):
-    """The raw files of a local source; the job itself says what is missing, and where."""
+    """What lies there of a local source; the job itself says what is missing, and where."""
     source = source_of(wildcards)
     if source["type"] != "local":
         return []
     try:
-        found = local_files(wildcards.dataset, source)
+        return local_state(wildcards.dataset, source)
     except InputError:
         return []
-    return [str(path) for paths in found.values() for path in paths]
+
+
+def source_note(key):
+    """Return the function that reads what is said of a source."""
+
+    def read(wildcards):
+        return experiment.source_note(wildcards.dataset, key)
+
+    return read
 
 
 def of_source(*types):

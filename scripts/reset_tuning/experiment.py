@@ -15,10 +15,10 @@ from reset_tuning.errors import InputError
 UNTRAINED_SEED = 0
 CHECKPOINTS = ("start", "best", "last")
 _SOURCE_KEYS = {
-    "hub": ("type", "id", "revision", "files", "licence", "access"),
-    "url": ("type", "files", "licence", "access"),
-    "local": ("type", "directory", "files", "licence", "access"),
-    "miniature": ("type", "noise", "seed", "sizes", "licence"),
+    "hub": ("type", "id", "revision", "files"),
+    "url": ("type", "files"),
+    "local": ("type", "directory", "files"),
+    "miniature": ("type", "noise", "seed", "sizes"),
 }
 # How a judge is asked, with its defaults: changes rebuild nothing.
 JUDGE_MEANS: dict[str, Any] = {
@@ -116,6 +116,13 @@ class Experiment:
         """
         source = self.datasets[dataset]["source"]
         return {key: source[key] for key in _SOURCE_KEYS[source["type"]] if key in source}
+
+    def source_note(self, dataset: str, key: str) -> str:
+        """Return what is said of a source and decides no row: `licence`, `access`; "" for nothing.
+
+        A change rebuilds nothing.
+        """
+        return self.datasets[dataset]["source"].get(key, "")
 
     def split_spec(self, dataset: str, split: str) -> dict[str, Any]:
         """Return what decides the content of one split: kind, format, options, filters, sizes."""

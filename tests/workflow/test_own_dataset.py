@@ -2,12 +2,15 @@
 
 import gzip
 import json
+import os
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
-from helpers import copy_tree, run_snakemake
+from helpers import ROOT, copy_tree, planned_jobs, run_snakemake
 from reset_tuning.tables import read_table
 
 OVERLAY = {
@@ -75,42 +78,45 @@ def test_it_stands_in_every_evaluation_and_document(tree: Path) -> None:
     assert result.returncode == 0, result.stdout
 
 
-READER = '''
-"""Reader of pub quizzes: {"q", "hints", "right"}."""
-
-from reset_tuning.data.candidates import Candidate, clean
-from reset_tuning.data.passages import answer_finder, choose_passages, joined
-from reset_tuning.data.readers.formats import Format, signatures
-
-
-def read_quiz(record, options):
-    """Yield the question of a record; its hints are the passages."""
-    hints = [clean(hint) for hint in record["hints"]]
-    finder = answer_finder([record["right"]])
-    chosen = choose_passages(
-        hints, lambda index: finder(hints[index]), options.max_passages, options.gold
-    )
-    yield Candidate(
-        question=clean(record["q"]), context=joined(chosen.passages),
-        references=(clean(record["right"]),), gold_ranks=chosen.gold_ranks,
-        gold_retrieved=chosen.gold_retrieved,
-    )
+def test_what_lies_there_decides_and_not_where(tree: Path) -> None:
+    """Other files of the same names, older ones too; not another folder, a licence or a hint."""
+    target = ("results/mine/data/pub_trivia/test.parquet", "--cores", "1", "--configfile")
+    raw, moved = tree.parent / "raw", tree.parent / "moved"
+    assert run_snakemake(tree, *target, "mine.yaml", RESET_RAW_DIR=str(raw)).returncode == 0
+    shutil.copytree(raw, moved)  # as with `cp -p`, `rsync -a`, `tar`
+    overlay = yaml.safe_load((tree / "mine.yaml").read_text())
+    overlay["datasets"]["pub_trivia"]["source"] |= {"licence": "CC-BY-4.0", "access": "ask"}
+    (tree / "mine.yaml").write_text(yaml.safe_dump(overlay))
+    planned = run_snakemake(tree, "-n", *target, "mine.yaml", RESET_RAW_DIR=str(moved))
+    assert "Nothing to be done" in planned.stdout, planned.stdout
+    file = moved / "trivia/test.jsonl.gz"
+    file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes()) + b"\n"))
+    os.utime(file, (1e9, 1e9))
+    planned = run_snakemake(tree, "-n", *target, "mine.yaml", RESET_RAW_DIR=str(moved))
+    assert planned_jobs(planned.stdout) == {"fetch_raw": 1, "prepare_split": 1}
 
 
-FORMATS = (Format("pub_quiz", "extractive_qa", signatures("q hints right"), read_quiz),)
-'''
+def reader_of_the_page() -> str:
+    """The example of docs/data.md."""
+    page = (ROOT / "docs/data.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    return example
 
 
 def test_a_new_raw_format_is_one_small_module(tree: Path) -> None:
     """The reader's file and the YAML are all that is added; errors and rules come by themselves."""
-    quiz = [{"q": f"Who won {n}?", "hints": [f"It was x{n}."], "right": f"x{n}"} for n in range(4)]
+    quiz = [
+        {"q": f"Who won {n}?", "hints": [f"It was x{n}."], "right": ["z", f"x{n}"]}
+        for n in range(4)
+    ]
     quiz += [{"q": "Who lost?", "hints": ["Nobody knows."], "right": "y"}, {"q": "Who?"}]
+    quiz += [{"q": "Who?", "hints": [" "], "right": "y"}]
     raw = tree.parent / "raw/trivia/test.jsonl.gz"
     raw.write_bytes(gzip.compress("".join(json.dumps(one) + "\n" for one in quiz).encode()))
     overlay = yaml.safe_load((tree / "mine.yaml").read_text())
     overlay["datasets"]["pub_trivia"]["format"] = "pub_quiz"
     (tree / "mine.yaml").write_text(yaml.safe_dump(overlay))
-    (tree / "scripts/reset_tuning/data/readers/quizzes.py").write_text(READER)
+    (tree / "scripts/reset_tuning/data/readers/quizzes.py").write_text(reader_of_the_page())
     target = "results/mine/data/pub_trivia/test.parquet"
     result = run_snakemake(
         tree, target, "--cores", "1", "--configfile", "mine.yaml",
@@ -119,5 +125,12 @@ def test_a_new_raw_format_is_one_small_module(tree: Path) -> None:
     assert result.returncode == 0, result.stdout
     ledger = read_table(tree / "results/mine/data/pub_trivia/test.ledger.csv", "ledger")
     dropped = dict(zip(ledger["rule"], ledger["n_dropped"], strict=True))
-    assert (dropped["bad_row"], dropped["gold_not_in_passages"]) == (1, 1)
-    assert len(read_table(tree / target, "example")) == 3
+    assert [dropped[rule] for rule in ("bad_row", "no_context", "gold_not_in_passages")] == [
+        1,
+        1,
+        1,
+    ]
+    examples = read_table(tree / target, "example")
+    assert len(examples) == 3
+    # What is trained on stands in the passages.
+    assert all(row.references[0] in row.context for row in examples.itertuples())

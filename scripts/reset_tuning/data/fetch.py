@@ -38,12 +38,18 @@ class RawFile:
     fetched: str = ""
 
 
-def fetch(manifest: Path, dataset: str, source: Mapping[str, Any]) -> None:
+def fetch(
+    manifest: Path,
+    dataset: str,
+    source: Mapping[str, Any],
+    licence: str | None = None,
+    access: str | None = None,
+) -> None:
     """Bring a dataset's raw files into the manifest's folder and write the manifest.
 
-    `source` is the dataset's `source` in the config: {type, files: {split: […]}, licence, …}.
-    Raises InputError when files cannot be had, with what to do about it: the source's own
-    `access` sentence, if it has one, says what to accept or where to register.
+    source: the dataset's `source` in the config: {type, files: {split: […]}, …}.
+    access: what to accept or where to register, as errors say it.
+    Raises InputError when files cannot be had, with what to do about it.
     """
     kind = source.get("type")
     if kind not in _FETCHERS:
@@ -55,7 +61,9 @@ def fetch(manifest: Path, dataset: str, source: Mapping[str, Any]) -> None:
     try:
         fetched = _FETCHERS[kind](folder, dataset, source)
     except InputError as error:
-        raise _with_access(error, source) from error
+        if not access:
+            raise
+        raise InputError(f"{error}. To get it: {access}") from error
     files = [
         _described(path, folder, split) for split, paths in fetched.files.items() for path in paths
     ]
@@ -63,17 +71,12 @@ def fetch(manifest: Path, dataset: str, source: Mapping[str, Any]) -> None:
         "dataset": dataset,
         "source": fetched.source,
         "revision": fetched.revision,
-        "licence": source.get("licence"),
+        "licence": licence,
         "files": [asdict(file) for file in files],
     }
     with atomic_path(manifest) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
     _logger.info("%s: %d files, %d bytes", dataset, len(files), sum(file.bytes for file in files))
-
-
-def _with_access(error: InputError, source: Mapping[str, Any]) -> InputError:
-    access = source.get("access")
-    return InputError(f"{error}. To get it: {access}") if access else error
 
 
 def read_manifest(manifest: Path) -> list[RawFile]:

@@ -38,13 +38,13 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def local(**files: list[str]) -> dict[str, Any]:
-    return {"type": "local", "directory": "nq", "files": files, "licence": "CC0"}
+    return {"type": "local", "directory": "nq", "files": files}
 
 
 def test_local_files_are_linked_and_listed(root: Path, tmp_path: Path) -> None:
     manifest = tmp_path / "raw/nq/manifest.json"
     source = local(train=["**/train*"], test=["test*"])
-    fetch_raw(manifest=manifest, dataset="nq", source=source, files=[root / "nq/test.jsonl"])
+    fetch_raw(manifest=manifest, dataset="nq", source=source, licence="CC0", access="", found=["x"])
     content = json.loads(manifest.read_text())
     written = datetime.fromtimestamp((root / "nq/test.jsonl").stat().st_mtime, UTC)
     assert content["files"][1].pop("fetched") == written.isoformat(timespec="seconds")
@@ -253,7 +253,7 @@ def test_what_is_missing_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_an_address_is_downloaded_and_checked(root: Path, tmp_path: Path) -> None:
     url = (root / "nq/test.jsonl").as_uri()
     manifest = tmp_path / "raw/nq/manifest.json"
-    source = {"type": "url", "files": {"test": [{"url": url, "sha256": DIGEST}]}, "licence": "CC0"}
+    source = {"type": "url", "files": {"test": [{"url": url, "sha256": DIGEST}]}}
     fetch(manifest, "nq", source)
     (file,) = read_manifest(manifest)
     assert (file.path, file.split, file.sha256) == ("test/test.jsonl", "test", DIGEST)
@@ -427,9 +427,9 @@ def test_an_address_without_a_file_name_is_refused(tmp_path: Path, entry: Any) -
 
 def test_what_to_accept_is_part_of_the_error(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("RESET_RAW_DIR", str(tmp_path))
-    source = local(test=["*.json"]) | {"access": "register at example.org"}
+    source, access = local(test=["*.json"]), "register at example.org"
     with pytest.raises(InputError, match="does not exist.* To get it: register at example.org"):
-        fetch(tmp_path / "raw/manifest.json", "nq", source)
+        fetch(tmp_path / "raw/manifest.json", "nq", source, access=access)
 
 
 @pytest.mark.parametrize(

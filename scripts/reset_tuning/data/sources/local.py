@@ -54,6 +54,21 @@ def local_files(dataset: str, source: Mapping[str, Any]) -> dict[str, list[Path]
     return files
 
 
+def local_state(dataset: str, source: Mapping[str, Any]) -> list[str]:
+    """Return each file of a `local` source with split, name, bytes and age (seconds since 1970).
+
+    Names are those below the source's folder: a folder of the same files elsewhere is the same, and
+    one unpacked over another is not, though its files may be older. Raises as `local_files`.
+    """
+    folder = _local_folder(dataset, source)
+    found = [
+        (split, path.relative_to(folder), path.stat())
+        for split, paths in local_files(dataset, source).items()
+        for path in paths
+    ]
+    return [f"{split} {name} {state.st_size} {int(state.st_mtime)}" for split, name, state in found]
+
+
 def link_local(folder: Path, dataset: str, source: Mapping[str, Any]) -> Fetched:
     """Link the files found into the raw folder, under their paths in the local one."""
     root = _local_folder(dataset, source)
