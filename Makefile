@@ -17,7 +17,7 @@ MINI := $(BIN)/snakemake --profile profiles/mini --max-jobs-per-timespan 1000/10
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: mini test bench lint
+.PHONY: mini test explore bench lint
 
 # The miniature is for CPUs, also where there are GPUs.
 mini: export CUDA_VISIBLE_DEVICES :=
@@ -42,6 +42,10 @@ mini: .venv
 # Two processes: one computes while SLURM's tests, in the other, mostly wait.
 test: .venv/installed-test
 	$(BIN)/pytest --numprocesses 2 --no-loadscope-reorder
+
+# The property tests with new examples each time.
+explore: .venv/installed-test
+	$(BIN)/pytest --numprocesses 2 -m hypothesis --hypothesis-profile=explore
 
 bench: .venv/installed-test
 	$(BIN)/pytest tests/bench --benchmarks --capture=no

@@ -9,8 +9,11 @@ from xdist.scheduler import LoadScopeScheduling
 
 from helpers import ROOT, copy_tree
 
-settings.register_profile("untimed", deadline=None)  # a loaded machine is no failure
-settings.load_profile("untimed")
+# A loaded machine is no failure, and what fails here fails everywhere. Other examples each time are
+# looked for by `make explore`; those that fail become an @example of their test.
+settings.register_profile("fixed", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
+settings.load_profile("fixed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

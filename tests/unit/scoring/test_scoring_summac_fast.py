@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from helpers import ROOT
@@ -42,11 +42,30 @@ def both(nli_model: Path) -> tuple[Any, Any]:
     return made, package.SummaCPackage(**options(nli_model))
 
 
-@settings(max_examples=20)
+@pytest.fixture(scope="module")
+def unpadded(nli_model: Path) -> Any:
+    """The package in batches of one pair: in larger ones padding moves its own scores."""
+    return package.SummaCPackage(**options(nli_model, batch_size=1))
+
+
+@settings(max_examples=50)
 @given(pairs=st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=6))
-def test_scores_equal_the_packages(both: tuple[Any, Any], pairs: list[tuple[str, str]]) -> None:
+@example(
+    pairs=[
+        ("the cat the cat.", "the cat " * 5 + "the cat."),
+        (
+            "the cat " * 7 + "the cat sat on a red mat it was not. sat on sat on.",
+            "a red mat unknownword in bergen a red mat in bergen rain fell.",
+        ),
+    ]
+)
+def test_scores_equal_the_packages(
+    both: tuple[Any, Any], unpadded: Any, pairs: list[tuple[str, str]]
+) -> None:
     ours, theirs = both
-    assert largest_difference(ours.score(pairs), theirs.score(pairs)) <= 1e-6
+    found = ours.score(pairs)
+    assert largest_difference(found, unpadded.score(pairs)) <= 1e-6
+    assert largest_difference(found, theirs.score(pairs)) <= fast.TOLERANCE
 
 
 @pytest.mark.parametrize("granularity", ["paragraph", "document", "document-sentence"])
