@@ -159,6 +159,11 @@ class Experiment:
         trained = self.datasets_with("train")
         return [name for name in trained if self.datasets[name]["kind"] in kinds]
 
+    def unguarded_test_sets(self) -> list[str]:
+        """Return the test sets whose filters compare them with none of the training sets."""
+        tested = self.datasets_with("test") if self.datasets_with("train") else []
+        return [name for name in tested if not self.compared_training_sets(name, "test")]
+
     def tasks(self) -> dict[str, str]:
         """Return the name of the task instruction of every context dataset."""
         return {name: entry["task"] for name, entry in self.datasets.items() if "task" in entry}

@@ -4,6 +4,7 @@ A test example counts as contaminated when at least 70 % of its word 8-grams occ
 training text, the definition of PaLM's contamination study (Chowdhery et al. 2022, section 8).
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from reset_tuning.data.overlaps import (
 )
 from reset_tuning.tables import read_table, table_schema
 
+_logger = logging.getLogger(__name__)
 N_WORDS, CONTAMINATED_SHARE = 8, 0.7
 ANY = "any"  # the row of a test set against all training sets together
 
@@ -63,6 +65,7 @@ def overlap_report(
         (known.datasets[overlap.place], overlap.training, overlap.kind)
         for overlap in find_overlaps(known.texts, training_texts(training), similarity)
     )
+    _warn_of(left)
     contaminated = contaminated_texts(known.texts, training)
     rows = []
     for dataset in dict.fromkeys(known.datasets):
@@ -98,6 +101,16 @@ def _n_candidates(found: pd.DataFrame, kind: str) -> int:
     """Return the candidates with an overlap of this kind; one that is also exact is only that."""
     strongest = found.groupby(["example_id", "source_row"])["kind"].min()  # "exact" < "near"
     return int((strongest == kind).sum())
+
+
+def _warn_of(left: Mapping[tuple[str, str, str], int]) -> None:
+    for (dataset, name, kind), n_pairs in left.items():
+        if kind == EXACT:
+            _logger.warning(
+                "%s: %d test examples stand in the training set %s too, which the filter "
+                "seen_in_training would drop",
+                *(dataset, n_pairs, name),
+            )
 
 
 def _n_left(left: Mapping[tuple[str, str, str], int], dataset: str, name: str, kind: str) -> Any:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from reset_tuning.config import NEAR_DUPLICATE_OF_TRAINING, SEEN_IN_TRAINING
+from reset_tuning.config import NEAR_DUPLICATE_OF_TRAINING, SEEN_IN_TRAINING, TRAINING_RULES
 from reset_tuning.data.candidates import (
     BAD_ROW,
     Candidate,
@@ -188,7 +188,8 @@ def prepare_split(
     comparison = TrainingComparison(training, spec.similarity, filters, overlaps)
     items = _steps(files, manifest, dataset, spec, filters, ledger, seed, comparison)
     metadata = {"dataset": dataset, "split": split, "format": spec.format}
-    return PreparedSplit(_rows(items, dataset, spec.kind, ledger), ledger, metadata, overlaps)
+    rows = _rows(items, dataset, spec.kind, ledger, overlaps)
+    return PreparedSplit(rows, ledger, metadata, overlaps)
 
 
 class TrainingComparison:
@@ -439,13 +440,21 @@ def _unique(items: Iterator[Identified], ledger: Ledger) -> Iterator[Identified]
     return ledger.filtered("duplicate_content", items, is_new)
 
 
-def nothing_left(dataset: str, split: str, ledger: Ledger) -> str:
-    """Return the sentence for a split without rows: the step that dropped most, and its key."""
+def nothing_left(
+    dataset: str, split: str, ledger: Ledger, overlaps: Iterable[Mapping[str, Any]] = ()
+) -> str:
+    """Return the sentence for a split without rows: the step that dropped most, and its key.
+
+    Where that compares with the training sets, the one with most of the `overlaps` is named.
+    """
     if not ledger.steps[0].n_in:
         return f"dataset {dataset}, split {split}: the raw files hold no records"
     step = ledger.hungriest()
     key = _KEYS_OF_STEPS.get(step.rule, "filters")
     where = f", see datasets.{dataset}.{key.format(split=split)}" if key else ""
+    if step.rule in TRAINING_RULES:
+        (training, _), *_ = Counter(overlap["training"] for overlap in overlaps).most_common(1)
+        where += f"; most of them stand in the training set {training}"
     return (
         f"dataset {dataset}, split {split}: none of {ledger.steps[0].n_in} records is left; "
         f"{'filter' if key == 'filters' else 'step'} {step.rule} dropped most "
@@ -454,7 +463,11 @@ def nothing_left(dataset: str, split: str, ledger: Ledger) -> str:
 
 
 def _rows(
-    items: Iterator[Identified], dataset: str, kind: str, ledger: Ledger
+    items: Iterator[Identified],
+    dataset: str,
+    kind: str,
+    ledger: Ledger,
+    overlaps: list[dict[str, Any]],
 ) -> Iterator[ExampleRow]:
     """Yield the items as rows of the `example` table; log and check the ledger at their end."""
     first_gold: Counter[int] = Counter()
@@ -466,7 +479,7 @@ def _rows(
     ledger.log()
     ledger.check(n_rows)
     if not n_rows:
-        raise InputError(nothing_left(dataset, ledger.split, ledger))
+        raise InputError(nothing_left(dataset, ledger.split, ledger, overlaps))
     if kind in _QUESTION_KINDS:
         positions = dict(sorted(first_gold.items()))
         _logger.info("%s %s: first gold passage by rank: %s", dataset, ledger.split, positions)

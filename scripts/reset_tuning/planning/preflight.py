@@ -450,7 +450,17 @@ def experiment_checks(
     ]
     raw = Path(config["paths"]["raw"])
     checks += [source_check(name, experiment.source(name), raw) for name in experiment.datasets]
-    return checks
+    return [*checks, _unseen_check(experiment.unguarded_test_sets())]
+
+
+def _unseen_check(unguarded: Sequence[str]) -> Check:
+    """Return whether filters keep what is trained on out of every test set."""
+    if not unguarded:
+        return Check("test sets", OK, "all are compared with the training sets")
+    advice = "add seen_in_training and near_duplicate_of_training to their filters"
+    return Check(
+        "test sets", WARNING, f"compared with no training set: {', '.join(unguarded)}; {advice}"
+    )
 
 
 def _used_models(experiment: Experiment) -> list[str]:

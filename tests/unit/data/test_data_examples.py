@@ -470,6 +470,9 @@ def test_the_seed_tasks_that_two_sets_share_are_found(tmp_path: Path) -> None:
     assert set(done.examples["instruction"]) == set(grown["theirs"])
     assert done.overlaps.groupby("kind").size().to_dict() == {"exact": 100, "near": 75}
     assert set(done.overlaps["training"]) == {"x"}
+    only = manifest(tmp_path / "c", {"test": tested[:100]})
+    with pytest.raises(InputError, match="most of them stand in the training set x"):
+        prepared(only, "test", wanted, training=[tmp_path / "a/train.parquet"])
 
 
 def test_nothing_left_names_the_filter(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_data_stats_and_gold_positions(tmp_path: Path, tokenizer: Any, template:
     ]  # fmt: skip
 
 
-def test_overlaps_of_every_pair_of_sets(tmp_path: Path) -> None:
+def test_overlaps_of_every_pair_of_sets(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     nq = [question(1), question(2, question=f"{LONG} and why")]
     alpaca = [
         example("a" * 16, dataset="alpaca", instruction="who is number 1"),
@@ -115,6 +115,7 @@ def test_overlaps_of_every_pair_of_sets(tmp_path: Path) -> None:
     assert table.loc["any", "n_found_exact"] == 1 and table.loc["any", "n_found_near"] == 0
     assert table.loc["any", ["n_test", "n_tested", "n_contaminated"]].to_list() == [3, 2, 1]
     assert table.loc["any", "contamination_rate"] == 0.5
+    assert "alpaca: 1 test examples stand in the training set nq too" in caplog.text
 
 
 @pytest.mark.parametrize(("n_shared", "is_contaminated"), [(17, True), (14, True), (13, False)])

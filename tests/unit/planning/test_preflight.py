@@ -13,6 +13,7 @@ import yaml
 from helpers import ROOT
 from reset_tuning.config import merged, normalise
 from reset_tuning.errors import InputError
+from reset_tuning.experiment import Experiment
 from reset_tuning.planning import models, preflight
 from reset_tuning.planning.preflight import (
     FAILED,
@@ -36,6 +37,15 @@ from reset_tuning.planning.preflight import (
 
 EIGHT = Devices(("A100",) * 8, has_bfloat16=True)
 TWO_OLD = Devices(("V100",) * 2, has_bfloat16=False)
+
+
+def miniature() -> dict:
+    """The miniature's configuration."""
+    config: dict = {}
+    for name in ("config.yaml", "config/mini.yaml"):
+        config = merged(config, yaml.safe_load((ROOT / name).read_text()))
+    normalise(config)
+    return config
 
 
 @pytest.fixture(autouse=True)
@@ -245,13 +255,27 @@ def test_what_does_not_answer_is_a_warning(address: str, tmp_path: Path) -> None
 def test_an_endpoint_that_generates_is_asked_as_judges_are(
     endpoint: dict, verdict: str, tmp_path: Path
 ) -> None:
-    config = {}
-    for name in ("config.yaml", "config/mini.yaml"):
-        config = merged(config, yaml.safe_load((ROOT / name).read_text()))
+    config = miniature()
     config["generation"] |= {"backend": "endpoint", "endpoint": endpoint}
-    normalise(config)
     checks = experiment_checks(config, tmp_path, gpus=0, cpu_ranks=1)
     assert [check.verdict for check in checks if check.name == "generation"] == [verdict]
+
+
+def test_a_test_set_that_nothing_compares_with_training_is_a_warning(
+    config: dict, tmp_path: Path
+) -> None:
+    normalise(config)
+    assert Experiment(config).unguarded_test_sets() == []
+    config["datasets"]["nq"]["filters"] = ["no_answer", "seen_in_training"]
+    assert Experiment(config).unguarded_test_sets() == []
+    mini = miniature()
+    *_, found = experiment_checks(mini, tmp_path, gpus=0, cpu_ranks=1)
+    assert (found.name, found.verdict) == ("test sets", WARNING)
+    assert "no training set: nq, bioasq, searchqa, ms_marco, cnn" in found.detail
+    for name in Experiment(mini).unguarded_test_sets():
+        mini["datasets"][name]["filters"] = ["seen_in_training"]
+    *_, found = experiment_checks(mini, tmp_path, gpus=0, cpu_ranks=1)
+    assert (found.name, found.verdict) == ("test sets", OK)
 
 
 def test_a_failed_check_is_one_sentence_after_the_table(caplog: pytest.LogCaptureFixture) -> None:
