@@ -136,3 +136,36 @@ def compared_text(instruction: str | None, question: str | None, context: str | 
     if instruction:
         return f"{instruction}\n{context}" if context else instruction
     return question or context or ""
+
+
+class Identified:
+    """A candidate with its content's id, which is worked out when it is first asked for."""
+
+    __slots__ = ("_dataset", "_example_id", "_kind", "candidate")
+
+    def __init__(self, candidate: Candidate, dataset: str, kind: str) -> None:
+        self.candidate = candidate
+        self._dataset, self._kind = dataset, kind
+        self._example_id: str | None = None
+
+    @property
+    def example_id(self) -> str:
+        """The hash of the candidate's content; most candidates are dropped without it."""
+        if self._example_id is None:
+            found = self.candidate
+            self._example_id = content_id(
+                self._dataset,
+                self._kind,
+                found.instruction,
+                found.context,
+                found.question,
+                found.references,
+            )
+        return self._example_id
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """What one of several alike is chosen by: the id, then the marks that filters look at."""
+        found = self.candidate
+        marks = (found.needs_context, found.language or "", found.rating or 0.0, found.raters)
+        return (self.example_id, found.gold_ranks, sorted(found.faults), *marks)

@@ -5,24 +5,22 @@ while it is made), the distinct instructions of a split that must have no others
 that compare a test split with the training sets, that split.
 """
 
-import heapq
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from reset_tuning.config import NEAR_DUPLICATE_OF_TRAINING, SEEN_IN_TRAINING, TRAINING_RULES
-from reset_tuning.data.candidates import (
-    BAD_ROW,
-    Candidate,
-    compared_text,
-    content_id,
-    instruction_key,
-    split_key,
+from reset_tuning.config import TRAINING_RULES
+from reset_tuning.data.candidates import BAD_ROW, Candidate, Identified, split_key
+from reset_tuning.data.choices import (
+    best_of_groups,
+    drawer,
+    first_of_each_content,
+    one_of_each_instruction,
 )
 from reset_tuning.data.fetch import RawFile, read_manifest
 from reset_tuning.data.filters import (
@@ -32,14 +30,7 @@ from reset_tuning.data.filters import (
     build_filters,
 )
 from reset_tuning.data.ledger import Ledger
-from reset_tuning.data.overlaps import (
-    EXACT,
-    NEAR,
-    Overlap,
-    Similarity,
-    find_overlaps,
-    training_texts,
-)
+from reset_tuning.data.overlaps import Similarity
 from reset_tuning.data.readers.formats import ReaderOptions
 from reset_tuning.data.readers.registry import (
     DROP_AND_COUNT,
@@ -51,6 +42,7 @@ from reset_tuning.data.readers.registry import (
 from reset_tuning.data.rows import Count
 from reset_tuning.data.sources.common import ALL_SPLITS
 from reset_tuning.data.store import ExampleRow
+from reset_tuning.data.unseen import TrainingComparison
 from reset_tuning.errors import InputError
 from reset_tuning.files import sha256_of
 from reset_tuning.seeds import draw_fraction
@@ -58,7 +50,6 @@ from reset_tuning.seeds import draw_fraction
 _logger = logging.getLogger(__name__)
 TRAIN = "train"
 _QUESTION_KINDS = ("extractive_qa", "abstractive_qa")
-_EXCERPT = 200  # characters of a text that an overlap is shown with
 _KEYS_OF_STEPS = {  # that are no filters, below their dataset's key; two go by none
     BAD_ROW: "on_bad_row",
     "other_split": "splits.{split}.fraction",
@@ -68,49 +59,6 @@ _KEYS_OF_STEPS = {  # that are no filters, below their dataset's key; two go by 
     "not_sampled_for_training": "splits.{split}.size",
     "not_sampled_for_evaluation": "splits.{split}.size",
 }
-_BROKEN_BY = {
-    EXACT: {SEEN_IN_TRAINING, NEAR_DUPLICATE_OF_TRAINING},
-    NEAR: {NEAR_DUPLICATE_OF_TRAINING},
-}
-
-
-class Identified:
-    """A candidate with its content's id, which is worked out when it is first asked for."""
-
-    __slots__ = ("_dataset", "_example_id", "_kind", "candidate")
-
-    def __init__(self, candidate: Candidate, dataset: str, kind: str) -> None:
-        self.candidate = candidate
-        self._dataset, self._kind = dataset, kind
-        self._example_id: str | None = None
-
-    @property
-    def example_id(self) -> str:
-        """The hash of the candidate's content; most candidates are dropped without it."""
-        if self._example_id is None:
-            found = self.candidate
-            self._example_id = content_id(
-                self._dataset,
-                self._kind,
-                found.instruction,
-                found.context,
-                found.question,
-                found.references,
-            )
-        return self._example_id
-
-    @property
-    def order(self) -> tuple[Any, ...]:
-        """What one of several alike is chosen by: the id, then the marks that filters look at."""
-        found = self.candidate
-        marks = (found.needs_context, found.language or "", found.rating or 0.0, found.raters)
-        return (self.example_id, found.gold_ranks, sorted(found.faults), *marks)
-
-
-def _put_lower(known: dict[str, Identified], key: str, item: Identified) -> None:
-    """Put an item in unless one stands there that is chosen before it, whichever came first."""
-    if key not in known or item.order < known[key].order:
-        known[key] = item
 
 
 @dataclass(frozen=True)
@@ -192,72 +140,6 @@ def prepare_split(
     return PreparedSplit(rows, ledger, metadata, overlaps)
 
 
-class TrainingComparison:
-    """Which candidates stand in the training sets, exactly or nearly; looked up once.
-
-    Every overlap found goes into `report` as a row of the `overlap` table, whichever rule drops it.
-    """
-
-    def __init__(
-        self,
-        training: list[Path],
-        similarity: Similarity | None,
-        filters: list[NamedFilter],
-        report: list[dict[str, Any]],
-    ) -> None:
-        is_near = NEAR_DUPLICATE_OF_TRAINING in [rule.name for rule in filters]
-        self._training = training
-        self._similarity = similarity if is_near else None
-        self._report = report
-        self._rules_by_id: dict[str, set[str]] | None = None
-
-    def unseen(self, rule: str) -> Callable[[Iterator[Identified]], list[Identified]]:
-        """Return the choice of the items that a rule of TRAINING_RULES keeps."""
-
-        def choose(items: Iterator[Identified]) -> list[Identified]:
-            waiting = list(items)
-            if self._rules_by_id is None:
-                self._rules_by_id = self._look_up(waiting)
-            broken = self._rules_by_id
-            return [item for item in waiting if rule not in broken.get(item.example_id, ())]
-
-        return choose
-
-    def _look_up(self, items: list[Identified]) -> dict[str, set[str]]:
-        """Return the rules that each item breaks, by id."""
-        texts = [
-            compared_text(item.candidate.instruction, item.candidate.question, _context(item))
-            for item in items
-        ]
-        found = find_overlaps(texts, training_texts(self._training), self._similarity)
-        broken: dict[str, set[str]] = {}
-        reported = set()  # a record may hold the same example twice
-        for overlap in found:
-            item = items[overlap.place]
-            broken.setdefault(item.example_id, set()).update(_BROKEN_BY[overlap.kind])
-            key = (item.example_id, item.candidate.source_row, overlap.training)
-            if key not in reported:
-                reported.add(key)
-                self._report.append(_overlap_row(item, overlap, texts[overlap.place]))
-        return broken
-
-
-def _context(item: Identified) -> str | None:
-    return item.candidate.context or None
-
-
-def _overlap_row(item: Identified, overlap: Overlap, text: str) -> dict[str, Any]:
-    return {
-        "example_id": item.example_id,
-        "source_row": item.candidate.source_row,
-        "training": overlap.training,
-        "training_id": overlap.training_id,
-        "kind": overlap.kind,
-        "similarity": overlap.similarity,
-        "text": text[:_EXCERPT],
-    }
-
-
 def _files_of_split(
     files: list[RawFile], manifest: Path, dataset: str, split: str, spec: DatasetSpec
 ) -> list[RawFile]:
@@ -310,22 +192,20 @@ def _steps(
         )
     items = (Identified(candidate, dataset, spec.kind) for candidate, _ in pairs)
     if spec.subset is not None:
-        items = ledger.reduced("not_in_subset", items, _drawer(spec.subset, seed, "subset"))
+        items = ledger.reduced("not_in_subset", items, drawer(spec.subset, seed, "subset"))
     for rule in filters:
         if rule.keep is not None:
             items = ledger.filtered(rule.name, items, _on_candidate(rule))
         elif rule.name == DUPLICATE_INSTRUCTION:
-            items = ledger.reduced(rule.name, items, _one_of_each_instruction)
+            items = ledger.reduced(rule.name, items, one_of_each_instruction)
         else:
             items = ledger.reduced(rule.name, items, comparison.unseen(rule.name))
     if has_groups(spec.kind, spec.format):
-        items = ledger.reduced("not_best_reply", items, _best_of_groups)
-    items = _unique(items, ledger)
+        items = ledger.reduced("not_best_reply", items, best_of_groups)
+    items = ledger.filtered("duplicate_content", items, first_of_each_content())
     if spec.size is not None:
         purpose = "training" if ledger.split == TRAIN else "evaluation"
-        items = ledger.reduced(
-            f"not_sampled_for_{purpose}", items, _drawer(spec.size, seed, "size")
-        )
+        items = ledger.reduced(f"not_sampled_for_{purpose}", items, drawer(spec.size, seed, "size"))
     return items
 
 
@@ -380,64 +260,6 @@ def _falls_here(
 
 def _on_candidate(rule: NamedFilter) -> Any:
     return lambda item: rule.keep(item.candidate)
-
-
-def _drawer(
-    size: int, seed: int, purpose: str
-) -> Callable[[Iterator[Identified]], list[Identified]]:
-    """Return a draw of `size` distinct items that depends on their content alone, not on places."""
-
-    def lowest(ids: Iterable[str]) -> list[str]:
-        return heapq.nsmallest(size, ids, key=lambda id_: (draw_fraction(seed, id_, purpose), id_))
-
-    def draw(items: Iterator[Identified]) -> list[Identified]:
-        drawn: dict[str, Identified] = {}
-        for item in items:
-            _put_lower(drawn, item.example_id, item)
-            if len(drawn) > 2 * size:
-                drawn = {id_: drawn[id_] for id_ in lowest(drawn)}
-        return [drawn[id_] for id_ in lowest(drawn)]
-
-    return draw
-
-
-def _one_of_each_instruction(items: Iterator[Identified]) -> list[Identified]:
-    """Return one item of each instruction (case, white space and punctuation folded).
-
-    That of the lowest id, so that the order of the rows decides nothing.
-    """
-    kept: dict[str, Identified] = {}
-    for item in items:
-        _put_lower(kept, instruction_key(item.candidate.instruction, item.candidate.context), item)
-    return list(kept.values())
-
-
-def _best_of_groups(items: Iterator[Identified]) -> list[Identified]:
-    """Return the best item of each group: lowest rank, then highest rating, then lowest id.
-
-    A rank of null is worse than any other; an item without a group is alone in its own.
-    """
-    best: dict[str | int, tuple[tuple[float, float, str], Identified]] = {}
-    for place, item in enumerate(items):
-        reply = item.candidate
-        group = place if reply.group is None else reply.group
-        rank = float("inf") if reply.rank is None else reply.rank
-        order = (rank, -(reply.rating or 0.0), item.example_id)
-        if group not in best or order < best[group][0]:
-            best[group] = (order, item)
-    return [item for _, item in best.values()]
-
-
-def _unique(items: Iterator[Identified], ledger: Ledger) -> Iterator[Identified]:
-    seen: set[int] = set()  # numbers: a million of them take a tenth of a gigabyte
-
-    def is_new(item: Identified) -> bool:
-        number = int(item.example_id, 16)
-        known = number in seen
-        seen.add(number)
-        return not known
-
-    return ledger.filtered("duplicate_content", items, is_new)
 
 
 def nothing_left(
