@@ -78,6 +78,9 @@ def _schema_sentence(error: Any, config: dict[str, Any]) -> str:
         return _type_sentence(error, key)
     if error.validator == "maxProperties" and not error.validator_value:
         return f"config: {key} takes no options."
+    if error.validator == "maxProperties" and error.validator_value == 1:
+        names = " and ".join(map(str, error.instance))
+        return f"config: {key} names {names}; write one entry for each."
     if error.validator == "uniqueItems":
         twice = next(item for item in error.instance if error.instance.count(item) > 1)
         return f"config: {key} holds {twice!r} twice; write each value once."

@@ -137,6 +137,11 @@ FAULTS = {
         "datasets.nq.filters",
         "no_anwser",
     ),
+    "two filters in one entry": (
+        {"datasets": {"nq": {"filters": [{"no_answer": {}, "no_context": {}}]}}},
+        "datasets.nq.filters.0 names no_answer and no_context",
+        "one entry for each",
+    ),
     "option of a filter that is a text": (
         {"datasets": {"sharegpt": {"filters": [{"short_response": {"words": "ten"}}]}}},
         "datasets.sharegpt.filters.0.short_response.words is 'ten'",
