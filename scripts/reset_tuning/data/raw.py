@@ -22,7 +22,7 @@ from typing import Any
 
 from reset_tuning.data.raw_columns import NoColumns, read_columns
 from reset_tuning.data.raw_csv import read_csv
-from reset_tuning.data.raw_forms import Form, form_of, form_of_objects
+from reset_tuning.data.raw_forms import LOOK, Form, form_of, form_of_objects
 from reset_tuning.data.raw_json import read_json_lines, read_json_list, read_json_objects
 from reset_tuning.data.raw_parquet import Wanted, read_parquet
 from reset_tuning.data.rows import BadRow, Count, Row
@@ -30,7 +30,6 @@ from reset_tuning.errors import InputError
 
 _logger = logging.getLogger(__name__)
 
-_CHUNK = 1 << 20
 _PEEK = 4096
 _BROKEN_STREAM = (
     *(EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile),
@@ -92,8 +91,8 @@ def _read_file(path: Path, name: str, wanted: Wanted) -> Iterator[Row]:
 
 
 def _buffered(stream: Any) -> io.BufferedReader:
-    """Return the stream with a `peek` that is long enough to tell what it holds."""
-    return io.BufferedReader(stream, _CHUNK)
+    """Return the stream with a buffer that holds what is looked at to tell what is in it."""
+    return io.BufferedReader(stream, 2 * LOOK)
 
 
 def _read_stream(

@@ -4,12 +4,13 @@ import codecs
 import io
 import json
 import re
+from collections.abc import Iterator
 from enum import Enum, auto
 
 from reset_tuning.data.rows import BOM, unknown_content
 from reset_tuning.errors import InputError
 
-_LOOK = 1 << 20  # bytes that are looked at; a first line is looked at whole, however long
+LOOK = 1 << 20  # bytes that are looked at; a first line is looked at whole, however long
 _SIGNS = 4096  # of these, those that may hold no zero byte
 _OTHER_BOMS = {  # UTF-32 first: in one byte order it begins like UTF-16
     codecs.BOM_UTF32_LE: "UTF-32",
@@ -18,7 +19,6 @@ _OTHER_BOMS = {  # UTF-32 first: in one byte order it begins like UTF-16
     codecs.BOM_UTF16_BE: "UTF-16",
 }
 _COLUMN = re.compile(rb'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\{\s*"[0-9]+"\s*:')
-_NEXT_OBJECT = re.compile(rb"\}[ \t\r]*\n\s*\{")
 _OBJECT = re.compile(rb'[ \t]*\{[ \t]*"(?:[^"\\]|\\.)+"[ \t]*:')
 
 
@@ -35,6 +35,7 @@ class Form(Enum):
 def form_of(stream: io.BufferedReader, name: str) -> Form:
     """Tell what a text file holds; the stream is at its beginning before and after.
 
+    Its buffer holds more than LOOK bytes: to go back is dear in a packed one, and seldom needed.
     Raises InputError for a file that holds no data or none that is known.
     """
     head = _look(stream)
@@ -59,16 +60,14 @@ def form_of_objects(stream: io.BufferedReader) -> Form:
 
 
 def _look(stream: io.BufferedReader) -> bytes:
-    head = stream.read(_LOOK)
-    stream.seek(0)
-    return head
+    return stream.peek(LOOK)[:LOOK]
 
 
 def _refuse(head: bytes, text: bytes, first_line: bytes, name: str) -> None:
     """Raise InputError for what is no data; `text` is the head from its first character on."""
     if not text:
         begins = "begins with 1 MiB of white space; is it the right file?"
-        raise InputError(f"{name} {begins if len(head) >= _LOOK else 'is empty'}")
+        raise InputError(f"{name} {begins if len(head) >= LOOK else 'is empty'}")
     for begin, encoding in _OTHER_BOMS.items():
         if head.startswith(begin):
             raise InputError(f"{name} is {encoding} text; convert the file to UTF-8")
@@ -82,25 +81,42 @@ def _refuse(head: bytes, text: bytes, first_line: bytes, name: str) -> None:
 
 
 def _may_be_columns(text: bytes) -> bool:
-    """Say whether the first value is an object with a number for a key, in the only object."""
-    return _COLUMN.match(text) is not None and not _NEXT_OBJECT.search(text)
+    """Say whether the first value is an object with a number for a key.
+
+    A line that begins a further object is one of JSON lines.
+    """
+    return b"\n{" not in text and _COLUMN.match(text) is not None
 
 
 def _has_json_line(head: bytes) -> bool:
     """Say whether a line behind the first is a JSON object by itself."""
     _, *lines = head.split(b"\n")
-    if len(head) >= _LOOK and len(lines) == 1:  # it is cut
+    if len(head) >= LOOK and len(lines) == 1:  # it is cut
         return _OBJECT.match(lines[0]) is not None
     return any(_is_object(line) for line in lines if _OBJECT.match(line))
 
 
 def _first_lines(stream: io.BufferedReader) -> tuple[bytes, bytes, bytes]:
     """Return the first three lines that are not blank; empty ones where there are fewer."""
-    stream.seek(len(BOM) if stream.peek(len(BOM)).startswith(BOM) else 0)
-    full = (line for line in iter(stream.readline, b"") if line.strip())
-    lines = next(full, b""), next(full, b""), next(full, b"")
+    head = _look(stream).removeprefix(BOM)
+    lines = list(io.BytesIO(head))
+    if len(head) >= LOOK - len(BOM):  # it may go on
+        del lines[-1]
+        if sum(map(bool, map(bytes.strip, lines))) < 3:
+            return _first_long_lines(stream)
+    return _three(iter(lines))
+
+
+def _first_long_lines(stream: io.BufferedReader) -> tuple[bytes, bytes, bytes]:
+    stream.seek(len(BOM) if _look(stream).startswith(BOM) else 0)
+    lines = _three(iter(stream.readline, b""))
     stream.seek(0)
     return lines
+
+
+def _three(lines: Iterator[bytes]) -> tuple[bytes, bytes, bytes]:
+    full = (line for line in lines if line.strip())
+    return next(full, b""), next(full, b""), next(full, b"")
 
 
 def _is_object(line: bytes) -> bool:

@@ -7,6 +7,7 @@ import json
 import zipfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pandas as pd
 import pyarrow as pa
@@ -385,6 +386,32 @@ def test_a_form_does_not_depend_on_the_packing(tmp_path: Path, pack: Any) -> Non
     lines = "a, b\n" + f'"{"x" * 100_000}", 1\n' + LINES
     found = read_records(written(tmp_path, pack(lines.encode())), tolerant=True)
     assert [record for _, record in found if not isinstance(record, BadRow)] == RECORDS
+
+
+def test_members_of_a_packed_zip_are_read_in_passing(tmp_path: Path) -> None:
+    """Going back in a gzip stream starts it anew: for each member that takes the square of time."""
+    counts = []
+    for n_members in (3, 30):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            for member in range(n_members):
+                archive.writestr(f"{member:02}.json", LINES * (1 + 3000 * (member % 3)))
+        path = written(tmp_path, gzip.compress(packed.getvalue(), 1))
+        rewind = gzip._GzipReader._rewind
+        with mock.patch.object(
+            gzip._GzipReader, "_rewind", autospec=True, side_effect=rewind
+        ) as rewound:
+            assert len(read(path)) == 3 * (n_members + 3000 * n_members)
+        counts.append(rewound.call_count)
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("cut", ['{"a": {"0": 1', '{"a": {"0": 1}, "b', '{"a": {"0": 1},'])
+def test_a_first_line_that_is_cut_and_looks_like_columns_is_one_bad_row(
+    tmp_path: Path, cut: str
+) -> None:
+    found = list(read_records(written(tmp_path, f'{cut}\n{{"a": {{"0": 2}}}}\n'), tolerant=True))
+    assert isinstance(found[0][1], BadRow) and found[1:] == [("raw.bin:2", {"a": {"0": 2}})]
 
 
 def test_columns_may_begin_behind_blank_lines(tmp_path: Path) -> None:
