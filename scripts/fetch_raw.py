@@ -1,6 +1,6 @@
 """Fetch a dataset's raw files and write their manifest."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ def main(
     source: dict[str, Any],
     licence: str,
     access: str,
-    found: Sequence[str] = (),
+    found: Mapping[str, str],
 ) -> None:
     # `found` is what lay there of a local source: other files, or other content, are fetched again.
     fetch(manifest, dataset, source, licence=licence or None, access=access or None)

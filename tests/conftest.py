@@ -12,7 +12,7 @@ from helpers import ROOT, copy_tree
 # A loaded machine is no failure, and what fails here fails everywhere. Other examples each time are
 # looked for by `make explore`; those that fail become an @example of their test.
 settings.register_profile("fixed", deadline=None, derandomize=True)
-settings.register_profile("explore", deadline=None)
+settings.register_profile("explore", deadline=None, derandomize=False)
 settings.load_profile("fixed")
 
 

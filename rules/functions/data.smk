@@ -10,13 +10,13 @@ def source_of(wildcards):
 
 def found_locally(wildcards):
     """What lies there of a local source; the job itself says what is missing, and where."""
-    source = source_of(wildcards)
+    dataset, source = wildcards.dataset, source_of(wildcards)
     if source["type"] != "local":
-        return []
+        return {}
     try:
-        return local_state(wildcards.dataset, source)
+        return local_state(dataset, source, Path(config["paths"]["raw"], dataset, "manifest.json"))
     except InputError:
-        return []
+        return {}
 
 
 def source_note(key):

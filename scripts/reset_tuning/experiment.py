@@ -120,9 +120,9 @@ class Experiment:
     def source_note(self, dataset: str, key: str) -> str:
         """Return what is said of a source and decides no row: `licence`, `access`; "" for nothing.
 
-        A change rebuilds nothing.
+        In one line. A change rebuilds nothing.
         """
-        return self.datasets[dataset]["source"].get(key, "")
+        return " ".join(self.datasets[dataset]["source"].get(key, "").split())
 
     def split_spec(self, dataset: str, split: str) -> dict[str, Any]:
         """Return what decides the content of one split: kind, format, options, filters, sizes."""

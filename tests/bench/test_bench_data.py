@@ -103,7 +103,7 @@ BUILD = """
 import json, sys, time
 from pathlib import Path
 from reset_tuning.data.mixtures import (
-    MixtureFiles, MixtureSpec, PromptSettings, build_mixture, example_tables, cutting_tokenizer)
+    MixtureFiles, MixtureSpec, build_mixture, example_tables)
 from reset_tuning.data.prompts import PromptSettings, cutting_tokenizer
 folder, model, template = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 spec = MixtureSpec.of("all", {"sets": {"large": ["large"], "small": ["small"]},

@@ -105,12 +105,11 @@ def _n_candidates(found: pd.DataFrame, kind: str) -> int:
 
 def _warn_of(left: Mapping[tuple[str, str, str], int]) -> None:
     for (dataset, name, kind), n_pairs in left.items():
-        if kind == EXACT:
-            _logger.warning(
-                "%s: %d test examples stand in the training set %s too, which the filter "
-                "seen_in_training would drop",
-                *(dataset, n_pairs, name),
-            )
+        _logger.warning(
+            "%s: %d test examples stand in the training set %s too (%s); datasets.%s.filters keep "
+            "them",
+            *(dataset, n_pairs, name, kind, dataset),
+        )
 
 
 def _n_left(left: Mapping[tuple[str, str, str], int], dataset: str, name: str, kind: str) -> Any:

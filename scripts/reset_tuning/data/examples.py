@@ -22,7 +22,6 @@ from reset_tuning.data.choices import (
     first_of_each_content,
     one_of_each_instruction,
 )
-from reset_tuning.data.fetch import RawFile, read_manifest
 from reset_tuning.data.filters import (
     DUPLICATE_INSTRUCTION,
     NO_ANSWER,
@@ -30,6 +29,7 @@ from reset_tuning.data.filters import (
     build_filters,
 )
 from reset_tuning.data.ledger import Ledger
+from reset_tuning.data.manifests import RawFile, read_manifest
 from reset_tuning.data.overlaps import Similarity
 from reset_tuning.data.readers.formats import ReaderOptions
 from reset_tuning.data.readers.registry import (
@@ -275,8 +275,9 @@ def nothing_left(
     key = _KEYS_OF_STEPS.get(step.rule, "filters")
     where = f", see datasets.{dataset}.{key.format(split=split)}" if key else ""
     if step.rule in TRAINING_RULES:
-        (training, _), *_ = Counter(overlap["training"] for overlap in overlaps).most_common(1)
-        where += f"; most of them stand in the training set {training}"
+        sets = Counter(overlap["training"] for overlap in overlaps)
+        for name, _ in sets.most_common(1):
+            where += f"; of the training sets {name} holds most"
     return (
         f"dataset {dataset}, split {split}: none of {ledger.steps[0].n_in} records is left; "
         f"{'filter' if key == 'filters' else 'step'} {step.rule} dropped most "

@@ -8,11 +8,11 @@ no fetch wrote is an error; it is neither replaced nor removed.
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from reset_tuning.data.manifests import RawFile, written_at
 from reset_tuning.data.sources.addresses import fetch_urls
 from reset_tuning.data.sources.hub import fetch_hub
 from reset_tuning.data.sources.local import link_local
@@ -21,21 +21,6 @@ from reset_tuning.files import atomic_path, sha256_of
 
 _logger = logging.getLogger(__name__)
 _FETCHERS = {"hub": fetch_hub, "url": fetch_urls, "local": link_local}
-
-
-@dataclass(frozen=True)
-class RawFile:
-    """A raw file: its path from the manifest's folder, its split, its digest, size and age.
-
-    fetched: when its content was written on this machine (UTC), as the file system knows it, so
-    that a manifest made again of the same files is the same.
-    """
-
-    path: str
-    split: str
-    sha256: str
-    bytes: int
-    fetched: str = ""
 
 
 def fetch(
@@ -79,16 +64,6 @@ def fetch(
     _logger.info("%s: %d files, %d bytes", dataset, len(files), sum(file.bytes for file in files))
 
 
-def read_manifest(manifest: Path) -> list[RawFile]:
-    """Return a manifest's files; raise InputError when it is missing or not a manifest."""
-    try:
-        return [RawFile(**file) for file in json.loads(manifest.read_text())["files"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{manifest} is not a readable manifest: {error}; fetch again") from error
-
-
 def _described(path: Path, folder: Path, split: str) -> RawFile:
     relative = path.relative_to(folder).as_posix()
-    status = path.stat()
-    fetched = datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="seconds")
-    return RawFile(relative, split, sha256_of(path), status.st_size, fetched)
+    return RawFile(relative, split, sha256_of(path), path.stat().st_size, written_at(path))

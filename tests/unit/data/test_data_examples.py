@@ -471,7 +471,7 @@ def test_the_seed_tasks_that_two_sets_share_are_found(tmp_path: Path) -> None:
     assert done.overlaps.groupby("kind").size().to_dict() == {"exact": 100, "near": 75}
     assert set(done.overlaps["training"]) == {"x"}
     only = manifest(tmp_path / "c", {"test": tested[:100]})
-    with pytest.raises(InputError, match="most of them stand in the training set x"):
+    with pytest.raises(InputError, match="of the training sets x holds most"):
         prepared(only, "test", wanted, training=[tmp_path / "a/train.parquet"])
 
 
@@ -491,6 +491,7 @@ def test_nothing_left_names_the_filter(tmp_path: Path) -> None:
         ("duplicate_content", "step duplicate_content dropped most (2)"),
         ("not_sampled_for_evaluation", "dropped most (2), see datasets.x.splits.test.size"),
         ("no_context", "filter no_context dropped most (2), see datasets.x.filters"),
+        ("seen_in_training", "seen_in_training dropped most (2), see datasets.x.filters"),
     ],
 )
 def test_nothing_left_names_the_key_of_a_step_that_is_no_filter(rule: str, where: str) -> None:

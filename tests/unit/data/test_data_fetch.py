@@ -17,7 +17,8 @@ import yaml
 from fetch_raw import main as fetch_raw
 from helpers import ROOT
 from reset_tuning.config import normalise
-from reset_tuning.data.fetch import fetch, read_manifest
+from reset_tuning.data.fetch import fetch
+from reset_tuning.data.manifests import read_manifest
 from reset_tuning.data.sources.local import local_files
 from reset_tuning.errors import InputError
 from reset_tuning.experiment import Experiment
@@ -44,7 +45,14 @@ def local(**files: list[str]) -> dict[str, Any]:
 def test_local_files_are_linked_and_listed(root: Path, tmp_path: Path) -> None:
     manifest = tmp_path / "raw/nq/manifest.json"
     source = local(train=["**/train*"], test=["test*"])
-    fetch_raw(manifest=manifest, dataset="nq", source=source, licence="CC0", access="", found=["x"])
+    fetch_raw(
+        manifest=manifest,
+        dataset="nq",
+        source=source,
+        licence="CC0",
+        access="",
+        found={"test": "1 files"},
+    )
     content = json.loads(manifest.read_text())
     written = datetime.fromtimestamp((root / "nq/test.jsonl").stat().st_mtime, UTC)
     assert content["files"][1].pop("fetched") == written.isoformat(timespec="seconds")

@@ -115,7 +115,7 @@ def test_overlaps_of_every_pair_of_sets(tmp_path: Path, caplog: pytest.LogCaptur
     assert table.loc["any", "n_found_exact"] == 1 and table.loc["any", "n_found_near"] == 0
     assert table.loc["any", ["n_test", "n_tested", "n_contaminated"]].to_list() == [3, 2, 1]
     assert table.loc["any", "contamination_rate"] == 0.5
-    assert "alpaca: 1 test examples stand in the training set nq too" in caplog.text
+    assert "alpaca: 1 test examples stand in the training set nq too (near)" in caplog.text
 
 
 @pytest.mark.parametrize(("n_shared", "is_contaminated"), [(17, True), (14, True), (13, False)])

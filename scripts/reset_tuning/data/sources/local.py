@@ -3,7 +3,9 @@
 This module imports nothing heavy: the workflow asks it for files while it builds its graph.
 """
 
+import hashlib
 import itertools
+import json
 import logging
 import os
 import re
@@ -11,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from reset_tuning.data.manifests import read_manifest, written_at
 from reset_tuning.data.sources.common import (
     OWN_NAMES,
     Fetched,
@@ -54,19 +57,30 @@ def local_files(dataset: str, source: Mapping[str, Any]) -> dict[str, list[Path]
     return files
 
 
-def local_state(dataset: str, source: Mapping[str, Any]) -> list[str]:
-    """Return each file of a `local` source with split, name, bytes and age (seconds since 1970).
+def local_state(dataset: str, source: Mapping[str, Any], manifest: Path) -> dict[str, str]:
+    """Return for each split of a `local` source how many files it has, and a digest of them.
 
-    Names are those below the source's folder: a folder of the same files elsewhere is the same, and
-    one unpacked over another is not, though its files may be older. Raises as `local_files`.
+    The digest is that of their names below the source's folder, bytes and ages: a folder of the
+    same files elsewhere is the same, and one unpacked over another is not, though its files may be
+    older. Where $RESET_RAW_DIR is not set, what was fetched is taken for what is there. Raises as
+    `local_files`.
     """
-    folder = _local_folder(dataset, source)
-    found = [
-        (split, path.relative_to(folder), path.stat())
-        for split, paths in local_files(dataset, source).items()
-        for path in paths
-    ]
-    return [f"{split} {name} {state.st_size} {int(state.st_mtime)}" for split, name, state in found]
+    if RAW_DIR_VARIABLE not in os.environ and manifest.exists():
+        known = [(f.split, f.path, f.bytes, f.fetched) for f in read_manifest(manifest)]
+    else:
+        folder = _local_folder(dataset, source)
+        known = [
+            (split, path.relative_to(folder).as_posix(), path.stat().st_size, written_at(path))
+            for split, paths in local_files(dataset, source).items()
+            for path in paths
+        ]
+    listings: dict[str, list[str]] = {}
+    for split, *file in known:
+        listings.setdefault(split, []).append(json.dumps(file))
+    return {
+        split: f"{len(files)} files, {hashlib.sha256(''.join(files).encode()).hexdigest()}"
+        for split, files in listings.items()
+    }
 
 
 def link_local(folder: Path, dataset: str, source: Mapping[str, Any]) -> Fetched:
