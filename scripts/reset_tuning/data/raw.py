@@ -115,9 +115,7 @@ def _read_stream(
 
 def _read_zip(stream: io.BufferedReader, name: str, wanted: Wanted) -> Iterator[Row]:
     """Yield the records of all members in the order of their names."""
-    # A zip inside another archive cannot seek: its bytes are small enough to hold.
-    whole = stream if stream.seekable() else io.BytesIO(stream.read())
-    with zipfile.ZipFile(whole) as archive:
+    with zipfile.ZipFile(stream) as archive:
         members = _members(archive, name)
         if not members:
             raise InputError(f"{name} is a zip file without members")

@@ -65,7 +65,7 @@ def local_state(dataset: str, source: Mapping[str, Any], manifest: Path) -> dict
     older. Where $RESET_RAW_DIR is not set, what was fetched is taken for what is there. Raises as
     `local_files`.
     """
-    if RAW_DIR_VARIABLE not in os.environ and manifest.exists():
+    if not os.environ.get(RAW_DIR_VARIABLE) and manifest.exists():
         known = [(f.split, f.path, f.bytes, f.fetched) for f in read_manifest(manifest)]
     else:
         folder = _local_folder(dataset, source)
